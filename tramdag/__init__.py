@@ -1,0 +1,56 @@
+"""TRAM-DAGs: interpretable causal transformation models on a known DAG.
+
+>>> import tramdag as td
+>>> spec = {"Age": td.ContinuousNode(), "T": td.OrdinalNode(levels=2, parents={"Age": "ls"})}
+>>> td.CausalFlowDAG(spec)
+CausalFlowDAG(Age, T; not fitted)
+"""
+
+import importlib
+from types import ModuleType
+
+from tramdag.errors import (
+    ConvergenceWarning,
+    DataError,
+    ExtrapolationWarning,
+    NotFittedError,
+    SeparationWarning,
+    SpecError,
+)
+from tramdag.flow import CausalFlowDAG
+from tramdag.spec import (
+    CI,
+    CS,
+    LS,
+    ContinuousNode,
+    I,
+    OrdinalNode,
+    spec_from_dict,
+    spec_to_dict,
+)
+
+__all__ = [
+    "CI",
+    "CS",
+    "LS",
+    "CausalFlowDAG",
+    "ContinuousNode",
+    "ConvergenceWarning",
+    "DataError",
+    "ExtrapolationWarning",
+    "I",
+    "NotFittedError",
+    "OrdinalNode",
+    "SeparationWarning",
+    "SpecError",
+    "simulations",
+    "spec_from_dict",
+    "spec_to_dict",
+]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Resolve ``tramdag.simulations`` on first use: the two packages don't import each other."""
+    if name == "simulations":
+        return importlib.import_module("tramdag.simulations")
+    raise AttributeError(f"module 'tramdag' has no attribute {name!r}")

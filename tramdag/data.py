@@ -1,0 +1,322 @@
+"""The edge between DataFrames and tensors: columns, level codes, do values, latents.
+
+Inside the library a table is a dict from node name to a float64 tensor of shape ``(n,)``
+(continuous) or an int64 tensor of level codes 0..K-1 (ordinal). All checks of user data are here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from tramdag.errors import DataError, SpecError, did_you_mean, name_list
+from tramdag.spec import ContinuousNode, Node, OrdinalNode
+
+__all__ = [
+    "Do",
+    "Labels",
+    "Values",
+    "check_training_frame",
+    "decode_frame",
+    "encode_do",
+    "encode_frame",
+    "encode_latents",
+    "known_node",
+    "learn_labels",
+]
+
+Values = dict[str, Tensor]
+"""Node name to its column: float64 values or int64 level codes, shape ``(n,)``."""
+
+Labels = Mapping[str, tuple[Any, ...] | None]
+"""Ordinal node name to the labels of its levels; None where the column holds the codes."""
+
+Do = Mapping[str, Any]
+"""Node name to its new value: a scalar, one value per row, or a callable of the natural values."""
+
+_TAIL = 0.05
+"""Quantile levels 0.05 and 0.95 of the training column anchor the transform's range."""
+
+
+def known_node(name: object, nodes: Mapping[str, Node], *, what: str) -> str:
+    """Return ``name`` if it is a node.
+
+    Raises:
+        SpecError: It is not; the message starts with ``what``.
+    """
+    if not isinstance(name, str) or name not in nodes:
+        raise SpecError(
+            f"{what}: {name!r} is not a node of the DAG; nodes are {name_list(nodes)}."
+            f"{did_you_mean(name, nodes)}"
+        )
+    return name
+
+
+def learn_labels(df: pd.DataFrame, nodes: Mapping[str, Node]) -> dict[str, tuple[Any, ...] | None]:
+    """Labels of the ordered Categorical columns of a training table, None for coded columns.
+
+    Raises:
+        DataError: A Categorical is unordered or has another number of categories than the node.
+    """
+    labels: dict[str, tuple[Any, ...] | None] = {}
+    for name, node in nodes.items():
+        if not isinstance(node, OrdinalNode):
+            continue
+        column = _column(df, name)
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            _check_categories(column.dtype, name, node)
+            labels[name] = tuple(column.dtype.categories.tolist())
+        else:
+            labels[name] = None
+    return labels
+
+
+def encode_frame(
+    df: pd.DataFrame,
+    nodes: Mapping[str, Node],
+    labels: Labels,
+    *,
+    columns: Iterable[str] | None = None,
+) -> Values:
+    """Tensors of the named columns (default: all nodes), checked value by value.
+
+    Raises:
+        DataError: Not a DataFrame, no rows, a missing or doubled column, a missing or infinite
+            value, a level out of range or fractional; the message names node, row and value.
+    """
+    if not isinstance(df, pd.DataFrame):
+        raise DataError(f"expected a pandas DataFrame, got {type(df).__name__}.")
+    names = list(nodes if columns is None else columns)
+    missing = [name for name in names if name not in df.columns]
+    if missing:
+        raise DataError(
+            f"the table lacks the column{'s' if len(missing) > 1 else ''} {name_list(missing)}; "
+            f"it has {name_list(df.columns)}."
+        )
+    if len(df) == 0:
+        raise DataError("the table has no rows; at least one is needed.")
+    return {name: _encode_column(_column(df, name), nodes[name], name, labels) for name in names}
+
+
+def check_training_frame(values: Values, nodes: Mapping[str, Node], *, what: str) -> None:
+    """Refuse columns from which nothing can be learnt.
+
+    Raises:
+        DataError: A column is constant, or a continuous one has equal 5 % and 95 % quantiles.
+    """
+    for name, node in nodes.items():
+        column = values[name]
+        if bool((column == column[0]).all()):
+            raise DataError(
+                f"node {name!r}: column {name!r} of {what} is constant ({column[0].item():g} in "
+                f"all {len(column)} rows); a node needs at least two different values. Drop the "
+                "node, or give rows in which it varies."
+            )
+        if isinstance(node, ContinuousNode):
+            low, high = tail_quantiles(column)
+            if not low < high:
+                raise DataError(
+                    f"node {name!r}: the 5 % and 95 % quantiles of column {name!r} in {what} are "
+                    f"both {low:g}; a continuous node needs spread. Declare it as an OrdinalNode."
+                )
+
+
+def tail_quantiles(column: Tensor) -> tuple[float, float]:
+    """The 5 % and 95 % quantiles (linear interpolation) that anchor a transform's range."""
+    low, high = np.quantile(column.cpu().numpy(), [_TAIL, 1.0 - _TAIL])
+    return float(low), float(high)
+
+
+def decode_frame(
+    values: Values, nodes: Mapping[str, Node], labels: Labels, index: pd.Index | None = None
+) -> pd.DataFrame:
+    """DataFrame of the values, ordinal columns as int64 codes or as the Categorical of the fit."""
+    columns: dict[str, Any] = {}
+    for name in nodes:
+        array = values[name].cpu().numpy()
+        names = labels.get(name)
+        columns[name] = (
+            array
+            if names is None
+            else pd.Categorical.from_codes(array, categories=pd.Index(names), ordered=True)
+        )
+    return pd.DataFrame(columns, index=index)
+
+
+def encode_do(
+    do: Do | None, nodes: Mapping[str, Node], labels: Labels, n: int
+) -> dict[str, Tensor | Callable[[Tensor], Tensor]]:
+    """Checked do values, each a tensor of shape ``(n,)`` or a function of the natural values.
+
+    A callable receives the values that the node would have taken (a NumPy array in the column's
+    own coding) and returns one value per row; its result is checked the same way.
+
+    Raises:
+        SpecError: A name in ``do`` is not a node, or ``do`` is not a mapping.
+        DataError: A value is missing, infinite, no level of its node, or of the wrong length.
+    """
+    if do is None:
+        return {}
+    if not isinstance(do, Mapping):
+        raise SpecError(f'do={do!r} must map node names to values, such as {{"T": 1}}.')
+    encoded: dict[str, Tensor | Callable[[Tensor], Tensor]] = {}
+    for key, value in do.items():
+        name = known_node(key, nodes, what="do")
+        if callable(value):
+            encoded[name] = _checked_callable(value, name, nodes[name], labels, n)
+        else:
+            encoded[name] = _encode_do_value(value, name, nodes[name], labels, n)
+    return encoded
+
+
+def encode_latents(
+    u: pd.DataFrame, nodes: Mapping[str, Node], *, n: int | None, given: Iterable[str] = ()
+) -> Values:
+    """Latents as tensors; columns of intervened nodes (``given``) are not needed.
+
+    Raises:
+        DataError: Not a DataFrame, a wrong number of rows, a missing column or a value that is not
+            a finite number.
+    """
+    needed = [name for name in nodes if name not in set(given)]
+    if not isinstance(u, pd.DataFrame):
+        shape = getattr(u, "shape", None)
+        raise DataError(
+            f"u must be a DataFrame of latents as abduct(df) returns it, with the columns "
+            f"{name_list(nodes)}; got {type(u).__name__}{f' of shape {shape}' if shape else ''}."
+        )
+    missing = [name for name in needed if name not in u.columns]
+    unknown = [name for name in u.columns if name not in nodes]
+    if missing or unknown:
+        raise DataError(
+            f"u has the shape {u.shape} with the columns {name_list(u.columns)}; one latent column "
+            f"per node is needed, {name_list(nodes)}, as abduct(df) returns it."
+        )
+    if n is not None and n != len(u):
+        raise DataError(f"u has {len(u)} rows but n={n}; leave n out or give n={len(u)}.")
+    if len(u) == 0:
+        raise DataError("u has no rows; at least one is needed.")
+    return {name: _numbers(_column(u, name), f"u: column {name!r}") for name in needed}
+
+
+def _column(df: pd.DataFrame, name: str) -> pd.Series:
+    if not isinstance(df, pd.DataFrame):
+        raise DataError(f"expected a pandas DataFrame, got {type(df).__name__}.")
+    if name not in df.columns:
+        raise DataError(f"the table lacks the column {name!r}; it has {name_list(df.columns)}.")
+    column = df[name]
+    if isinstance(column, pd.DataFrame):
+        raise DataError(f"the table has {column.shape[1]} columns named {name!r}; one is needed.")
+    return column
+
+
+def _encode_column(column: pd.Series, node: Node, name: str, labels: Labels) -> Tensor:
+    where = f"node {name!r}: column {name!r}"
+    if not isinstance(node, OrdinalNode):
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            raise DataError(
+                f"{where} is categorical but the node is continuous; convert the column to numbers "
+                "or declare the node as an OrdinalNode."
+            )
+        return _numbers(column, where)
+    names = labels.get(name)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        _check_categories(column.dtype, name, node)
+        names = names if names is not None else tuple(range(node.levels))
+    if names is None:
+        return _codes(_numbers(column, where), node, where, column.index)
+    return _label_codes(column, names, where)
+
+
+def _check_categories(dtype: pd.CategoricalDtype, name: str, node: OrdinalNode) -> None:
+    if not dtype.ordered:
+        raise DataError(
+            f"node {name!r}: column {name!r} is an unordered Categorical; an ordinal node needs an "
+            "order. Use pd.Categorical(values, categories=[lowest, ..., highest], ordered=True)."
+        )
+    if len(dtype.categories) != node.levels:
+        raise DataError(
+            f"node {name!r}: column {name!r} has {len(dtype.categories)} categories "
+            f"{dtype.categories.tolist()!r}, the node has levels={node.levels}."
+        )
+
+
+def _numbers(column: pd.Series, where: str) -> Tensor:
+    """Float64 tensor of a column, refusing what is not a finite number."""
+    try:
+        array = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"{where} has the type {column.dtype}, for example {column.iloc[0]!r}; numbers are "
+            "needed (an ordered Categorical for labelled levels)."
+        ) from None
+    bad = ~np.isfinite(array)
+    if bad.any():
+        first = int(np.argmax(bad))
+        what = "missing (NaN)" if np.isnan(array[first]) else "infinite"
+        raise DataError(
+            f"{where}: {int(bad.sum())} of {len(array)} values are missing or infinite, the first "
+            f"is {what} at row {column.index[first]!r}. Every value must be a finite number: drop "
+            "these rows or impute them first."
+        )
+    return torch.from_numpy(np.array(array, dtype=np.float64))
+
+
+def _codes(
+    values: Tensor, node: OrdinalNode, where: str, index: Sequence[Any] | pd.Index
+) -> Tensor:
+    bad = (values != values.round()) | (values < 0) | (values > node.levels - 1)
+    if bool(bad.any()):
+        first = int(bad.to(torch.int8).argmax())
+        raise DataError(
+            f"{where}: the value {values[first].item():g} at row {index[first]!r} is not a level; "
+            f"allowed are the whole numbers 0, ..., {node.levels - 1}."
+        )
+    return values.to(torch.int64)
+
+
+def _label_codes(column: pd.Series, names: tuple[Any, ...], where: str) -> Tensor:
+    codes = pd.Index(names).get_indexer(pd.Index(column.astype(object)))
+    if (codes < 0).any():
+        first = int(np.argmax(codes < 0))
+        raise DataError(
+            f"{where}: the value {column.iloc[first]!r} at row {column.index[first]!r} is not a "
+            f"level; allowed are {name_list(names)}."
+        )
+    return torch.from_numpy(codes.astype(np.int64))
+
+
+def _encode_do_value(value: Any, name: str, node: Node, labels: Labels, n: int) -> Tensor:
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().numpy()
+    column = value if isinstance(value, (pd.Series, pd.Categorical)) else np.asarray(value)
+    if np.ndim(column) == 0:
+        series = pd.Series([column.item()] * 1)
+    elif np.ndim(column) == 1 and len(column) == n:
+        series = pd.Series(column).reset_index(drop=True)
+    else:
+        raise DataError(
+            f"do: the value for node {name!r} has the shape {np.shape(column)}; a scalar or one "
+            f"value for each of the {n} rows is needed."
+        )
+    try:
+        encoded = _encode_column(series, node, name, labels)
+    except DataError as error:
+        raise DataError(f"do: {error}") from None
+    return encoded.expand(n) if len(encoded) == 1 else encoded
+
+
+def _checked_callable(
+    function: Callable[[Any], Any], name: str, node: Node, labels: Labels, n: int
+) -> Callable[[Tensor], Tensor]:
+    def apply(natural: Tensor) -> Tensor:
+        own_coding = decode_frame({name: natural}, {name: node}, labels)[name].to_numpy()
+        result = _encode_do_value(function(own_coding), name, node, labels, n)
+        return result.to(natural.device)
+
+    return apply

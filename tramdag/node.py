@@ -1,0 +1,289 @@
+r"""One node's conditional law given its parents: the only place where likelihoods are written.
+
+Continuous: :math:`\log p(x) = \log f(h(x) + s) + \log h'(x)` with s the sum of shifts and f the
+standard logistic density. Ordinal with cutpoints :math:`c_k = \theta_k - s`:
+:math:`P(x = k) = F(c_k) - F(c_{k-1})`, computed as
+
+.. math:: -\log p = \zeta(-c_k) + \zeta(c_{k-1}) - \log(1 - e^{-(c_k - c_{k-1})}),
+
+three convex terms without cancellation (:math:`\zeta` = softplus).
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid, pad
+
+from tramdag import latent
+from tramdag.data import Values, tail_quantiles
+from tramdag.spec import CI, CS, LS, ContinuousNode, Node, OrdinalNode
+from tramdag.terms import LinearShift, ParentNetwork
+from tramdag.transforms import BOUND, LinearInBasis, inverse_positive, make_transform, positive
+
+__all__ = ["Conditional", "ContinuousConditional", "OrdinalConditional", "make_conditional"]
+
+
+class Conditional(nn.Module, abc.ABC):
+    """The law of one node given its parents.
+
+    A table enters through :meth:`encode`, which does everything that needs no parameter; the
+    result is a tuple of tensors with the rows first, so a batch is an index into each of them.
+
+    Args:
+        name: The node's name.
+        nodes: The whole specification.
+        n_params: Number of unconstrained intercept parameters.
+        seed: Seed of the networks' initial weights.
+        dtype: Floating type of parameters and computations.
+
+    Attributes:
+        intercept: Unconstrained parameters of the transform or cutpoints, shape ``(n_params,)``.
+        linear: The linear shift.
+        complex_shifts: Networks whose outputs are added to the shift.
+        complex_intercepts: Networks whose outputs are added to ``intercept``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        nodes: Mapping[str, Node],
+        *,
+        n_params: int,
+        seed: int,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.node = nodes[name]
+        self.parents = self.node.parents
+        terms = self.node.terms
+        generator = torch.Generator().manual_seed(latent.derive_seed(seed, "init", name))
+
+        def network(term: CS | CI, n_outputs: int) -> ParentNetwork:
+            return ParentNetwork(term, nodes, n_outputs=n_outputs, generator=generator, dtype=dtype)
+
+        self.intercept = nn.Parameter(torch.zeros(n_params, dtype=dtype))
+        self.linear = LinearShift([t for t in terms if isinstance(t, LS)], nodes, dtype=dtype)
+        self.complex_shifts = nn.ModuleList(network(t, 1) for t in terms if isinstance(t, CS))
+        self.complex_intercepts = nn.ModuleList(
+            network(t, n_params) for t in terms if isinstance(t, CI)
+        )
+
+    @property
+    def has_convex_head(self) -> bool:
+        """Whether the likelihood is convex in the intercept's offset and increments."""
+        return True
+
+    @property
+    def is_classical(self) -> bool:
+        """Whether the likelihood is convex in all parameters, so that the exact solver applies."""
+        return self.has_convex_head and not self.complex_shifts and not self.complex_intercepts
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating type of parameters and computations."""
+        return self.intercept.dtype
+
+    @torch.no_grad()
+    def set_scaling(self, values: Values) -> None:
+        """Take the scalings of outcome and parents from training rows."""
+        for module in (self.linear, *self.complex_shifts, *self.complex_intercepts):
+            module.set_scaling(values, len(values[self.name]))
+
+    def encode_parents(self, values: Values, n: int) -> tuple[Tensor, ...]:
+        """Features of the linear shift, then of every network, for n rows; rows first."""
+        modules = (self.linear, *self.complex_shifts, *self.complex_intercepts)
+        return tuple(module.features(values, n) for module in modules)
+
+    @abc.abstractmethod
+    def encode_outcome(self, values: Values) -> tuple[Tensor, ...]:
+        """Parameter-free work on the node's own column; rows first."""
+
+    def encode(self, values: Values) -> tuple[Tensor, ...]:
+        """Everything of a table that :meth:`log_prob_encoded` needs."""
+        n = len(values[self.name])
+        return (*self.encode_outcome(values), *self.encode_parents(values, n))
+
+    def parameters_given(self, *features: Tensor) -> tuple[Tensor, Tensor]:
+        """Intercept parameters ``(n_params,)`` or ``(n, n_params)``, and the shift ``(n,)``."""
+        linear, *rest = features
+        shift = self.linear(linear)
+        n_shifts = len(self.complex_shifts)
+        for net, columns in zip(self.complex_shifts, rest[:n_shifts], strict=True):
+            shift = shift + net(columns).squeeze(-1)
+        raw: Tensor = self.intercept
+        for net, columns in zip(self.complex_intercepts, rest[n_shifts:], strict=True):
+            raw = raw + net(columns)
+        return raw, shift
+
+    @abc.abstractmethod
+    def log_prob_encoded(self, *encoded: Tensor) -> Tensor:
+        """Log density or mass per row in nats, from :meth:`encode`'s tensors; ``(n,)``."""
+
+    def log_prob(self, values: Values) -> Tensor:
+        """Log density (per unit of the column) or mass of every row, nats; ``(n,)``."""
+        return self.log_prob_encoded(*self.encode(values))
+
+    @abc.abstractmethod
+    def abduct(self, values: Values, uniforms: Tensor) -> Tensor:
+        """Latents of observed rows, ``(n,)``; ``uniforms`` place ordinal ones in their interval."""
+
+    @abc.abstractmethod
+    def generate(self, parents: Values, latents: Tensor) -> Tensor:
+        """The node's values given its parents and latents, shape ``(n,)``."""
+
+
+class ContinuousConditional(Conditional):
+    """A continuous node; see :class:`Conditional` for the arguments shared with ordinal nodes."""
+
+    center: Tensor
+    half_range: Tensor
+
+    def __init__(
+        self, name: str, nodes: Mapping[str, Node], *, seed: int, dtype: torch.dtype
+    ) -> None:
+        node = nodes[name]
+        assert isinstance(node, ContinuousNode)
+        transform = make_transform(node.transform, node.n_coefs)
+        super().__init__(name, nodes, n_params=transform.n_params, seed=seed, dtype=dtype)
+        self.transform = transform
+        with torch.no_grad():
+            self.intercept.copy_(transform.initial())
+        self.register_buffer("center", torch.zeros((), dtype=dtype))
+        self.register_buffer("half_range", torch.ones((), dtype=dtype))
+
+    @property
+    def has_convex_head(self) -> bool:  # noqa: D102
+        return isinstance(self.transform, LinearInBasis)
+
+    @torch.no_grad()
+    def set_scaling(self, values: Values) -> None:  # noqa: D102
+        super().set_scaling(values)
+        low, high = tail_quantiles(values[self.name])
+        self.center.fill_(0.5 * (low + high))
+        self.half_range.fill_(0.5 * (high - low))
+
+    def scale(self, x: Tensor) -> Tensor:
+        """S = 5 (x - center) / half_range: the training 5 % and 95 % quantiles go to -5 and 5."""
+        return ((x - self.center) * (BOUND / self.half_range)).to(self.dtype)
+
+    def unscale(self, s: Tensor) -> Tensor:
+        """The x of a scaled value."""
+        return self.center + s * (self.half_range / BOUND)
+
+    def encode_outcome(self, values: Values) -> tuple[Tensor, ...]:  # noqa: D102
+        return self.transform.prepare(self.scale(values[self.name]))
+
+    def _h_and_shift(self, encoded: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        n_outcome = 2 if self.has_convex_head else 1
+        raw, shift = self.parameters_given(*encoded[n_outcome:])
+        h, log_slope = self.transform.call_and_ladj(raw, *encoded[:n_outcome])
+        return h, log_slope + torch.log(BOUND / self.half_range), shift
+
+    def log_prob_encoded(self, *encoded: Tensor) -> Tensor:  # noqa: D102
+        h, log_slope, shift = self._h_and_shift(encoded)
+        return latent.log_prob(h + shift) + log_slope
+
+    def transformation(self, values: Values) -> tuple[Tensor, Tensor]:
+        """h(x) and its log derivative per unit of x, shape ``(n,)`` each; shifts left out."""
+        h, log_slope, _ = self._h_and_shift(self.encode(values))
+        return h, log_slope
+
+    def latent(self, values: Values) -> Tensor:
+        """U = h(x) + shifts, shape ``(n,)``."""
+        h, _, shift = self._h_and_shift(self.encode(values))
+        return h + shift
+
+    def abduct(self, values: Values, uniforms: Tensor) -> Tensor:  # noqa: D102
+        return self.latent(values)
+
+    def generate(self, parents: Values, latents: Tensor) -> Tensor:  # noqa: D102
+        raw, shift = self.parameters_given(*self.encode_parents(parents, len(latents)))
+        return self.unscale(self.transform.inverse(raw, latents.to(self.dtype) - shift))
+
+
+class OrdinalConditional(Conditional):
+    """An ordinal node; see :class:`Conditional` for the arguments shared with continuous nodes."""
+
+    def __init__(
+        self, name: str, nodes: Mapping[str, Node], *, seed: int, dtype: torch.dtype
+    ) -> None:
+        node = nodes[name]
+        assert isinstance(node, OrdinalNode)
+        super().__init__(name, nodes, n_params=node.levels - 1, seed=seed, dtype=dtype)
+        self.levels = node.levels
+        with torch.no_grad():
+            start = torch.arange(1, node.levels, dtype=torch.float64) / node.levels
+            self.set_cutpoints(latent.icdf(start).to(dtype))
+
+    @torch.no_grad()
+    def set_cutpoints(self, theta: Tensor) -> None:
+        """Set the intercept so that the cutpoints at shift zero are ``theta``, increasing."""
+        self.intercept[0] = theta[0]
+        self.intercept[1:] = inverse_positive(theta.diff())
+
+    def theta(self) -> Tensor:
+        """Cutpoints at shift zero and without complex intercepts, shape ``(K - 1,)``."""
+        return torch.cat([self.intercept[:1], positive(self.intercept[1:])]).cumsum(0)
+
+    def encode_outcome(self, values: Values) -> tuple[Tensor, ...]:  # noqa: D102
+        return (values[self.name],)
+
+    def _cutpoints_and_gaps(self, features: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """c_{-1}, ..., c_{K-1} with infinite ends, (n, K + 1), and the K gaps between them, (n, K).
+
+        The gaps come from the parameters, not from subtraction, so narrow levels keep their digits.
+        """
+        raw, shift = self.parameters_given(*features)
+        increments = positive(raw[..., 1:])
+        theta = torch.cat([raw[..., :1], raw[..., :1] + increments.cumsum(-1)], -1)
+        cutpoints = theta - shift.unsqueeze(-1)
+        with_low = pad(cutpoints, (1, 0), value=-torch.inf)
+        gaps = increments.expand(len(shift), -1)
+        return pad(with_low, (0, 1), value=torch.inf), pad(gaps, (1, 1), value=torch.inf)
+
+    def log_prob_encoded(self, *encoded: Tensor) -> Tensor:  # noqa: D102
+        level, *features = encoded
+        cutpoints, gaps = self._cutpoints_and_gaps(tuple(features))
+        k = level.unsqueeze(-1)
+        return _log_interval(
+            cutpoints.gather(-1, k), cutpoints.gather(-1, k + 1), gaps.gather(-1, k)
+        ).squeeze(-1)
+
+    def log_pmf(self, parents: Values, *, n: int) -> Tensor:
+        """Log probabilities of all levels for n rows of parents, in nats; shape ``(n, K)``."""
+        cutpoints, gaps = self._cutpoints_and_gaps(self.encode_parents(parents, n))
+        return _log_interval(cutpoints[:, :-1], cutpoints[:, 1:], gaps)
+
+    def interval(self, values: Values) -> tuple[Tensor, Tensor]:
+        """Ends of the latent interval (l, u] of each observed level, shape ``(n,)`` each."""
+        level = values[self.name].unsqueeze(-1)
+        cutpoints, _ = self._cutpoints_and_gaps(self.encode_parents(values, len(level)))
+        return cutpoints.gather(-1, level).squeeze(-1), cutpoints.gather(-1, level + 1).squeeze(-1)
+
+    def abduct(self, values: Values, uniforms: Tensor) -> Tensor:  # noqa: D102
+        lower, upper = self.interval(values)
+        return latent.truncated_icdf(uniforms.to(lower), lower, upper)
+
+    def generate(self, parents: Values, latents: Tensor) -> Tensor:  # noqa: D102
+        cutpoints, _ = self._cutpoints_and_gaps(self.encode_parents(parents, len(latents)))
+        inner = cutpoints[:, 1:-1]
+        return (latents.to(self.dtype).unsqueeze(-1) > inner).sum(-1)
+
+
+def _log_interval(lower: Tensor, upper: Tensor, gap: Tensor) -> Tensor:
+    """log(F(upper) - F(lower)) with gap = upper - lower known to full precision."""
+    return logsigmoid(upper) + logsigmoid(-lower) + torch.log(-torch.expm1(-gap))
+
+
+def make_conditional(
+    name: str, nodes: Mapping[str, Node], *, seed: int, dtype: torch.dtype
+) -> ContinuousConditional | OrdinalConditional:
+    """The conditional law of a node of the specification, at its starting parameters."""
+    if isinstance(nodes[name], OrdinalNode):
+        return OrdinalConditional(name, nodes, seed=seed, dtype=dtype)
+    return ContinuousConditional(name, nodes, seed=seed, dtype=dtype)

@@ -1,0 +1,376 @@
+"""The specification of a TRAM-DAG: nodes, the terms their parents enter by, and the DAG they form.
+
+A specification is a mapping from column names to nodes::
+
+    {"x1": ContinuousNode(),
+     "x2": ContinuousNode(parents={"x1": "ls"}),
+     "x3": OrdinalNode(levels=4, terms=[LS("x1"), CS("x2")])}
+
+``parents`` is shorthand for ``terms``: several ``"ci"`` parents become one joint :class:`CI`, every
+``"ls"`` and ``"cs"`` parent a term of its own. Everything here is immutable and knows no data.
+
+References:
+    Sick and Duerr (2025), CLeaR, section 3 (the term notation SI, CI, LS, CS).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, ClassVar
+
+from tramdag.errors import SpecError, did_you_mean, name_list
+
+__all__ = [
+    "CI",
+    "CS",
+    "LS",
+    "TRANSFORMS",
+    "ContinuousNode",
+    "I",
+    "Node",
+    "OrdinalNode",
+    "Spec",
+    "Term",
+    "ancestors",
+    "causal_order",
+    "check_spec",
+    "descendants",
+    "spec_from_dict",
+    "spec_to_dict",
+]
+
+TRANSFORMS = ("bernstein", "spline", "affine")
+"""Monotone maps that a continuous node can use, see :mod:`tramdag.transforms`."""
+
+DEFAULT_HIDDEN = (32, 32)
+"""Widths of the hidden layers of a network term."""
+
+
+@dataclass(frozen=True, init=False)
+class Term:
+    """One way in which parents enter a node; use :class:`LS`, :class:`CS` or :class:`CI`.
+
+    Attributes:
+        parents: Names of the parents that enter this term together, in order.
+    """
+
+    parents: tuple[str, ...]
+    kind: ClassVar[str] = ""
+
+    def __init__(self, *parents: str) -> None:
+        if not parents or not all(isinstance(p, str) and p for p in parents):
+            raise SpecError(
+                f"{type(self).__name__}: expected one or more parent names, got {parents!r}. "
+                f'Write for example {type(self).__name__}("Age").'
+            )
+        if len(set(parents)) < len(parents):
+            raise SpecError(f"{type(self).__name__}: a parent is named twice in {parents!r}.")
+        object.__setattr__(self, "parents", tuple(parents))
+
+
+class LS(Term):
+    r"""Linear shift :math:`\sum_j \beta_j x_j`; several names make the product of their columns.
+
+    ``exp(beta)`` is an odds ratio per unit of the parent. Ordinal parents enter by level against
+    level 0.
+    """
+
+    kind = "ls"
+
+
+@dataclass(frozen=True, init=False)
+class _NetworkTerm(Term):
+    hidden: tuple[int, ...] = DEFAULT_HIDDEN
+
+    def __init__(self, *parents: str, hidden: Sequence[int] = DEFAULT_HIDDEN) -> None:
+        super().__init__(*parents)
+        if not all(isinstance(width, int) and width > 0 for width in hidden):
+            raise SpecError(
+                f"{type(self).__name__}{parents!r}: hidden={hidden!r} must be a sequence of "
+                "positive layer widths, such as (32, 32)."
+            )
+        object.__setattr__(self, "hidden", tuple(hidden))
+
+
+class CS(_NetworkTerm):
+    """Complex shift: a network of the parents (jointly, if several) added on the latent scale."""
+
+    kind = "cs"
+
+
+class CI(_NetworkTerm):
+    """Complex intercept: a network of the parents (jointly) makes the transform's parameters.
+
+    Separate CI terms add in the unconstrained parameter space.
+    """
+
+    kind = "ci"
+
+
+I = CI  # noqa: E741, the notation of the paper
+_TERMS: dict[str, type[Term]] = {"ls": LS, "cs": CS, "ci": CI}
+
+
+def _terms_from_parents(parents: Mapping[str, str]) -> tuple[Term, ...]:
+    if not isinstance(parents, Mapping):
+        raise SpecError(
+            f'parents={parents!r} must map parent names to terms, such as {{"Age": "ls"}}; '
+            "use terms=[...] for the general notation."
+        )
+    for name, kind in parents.items():
+        if kind not in _TERMS:
+            raise SpecError(
+                f"parent {name!r} has the unknown term {kind!r}; allowed are "
+                f"{name_list(_TERMS)}.{did_you_mean(kind, _TERMS)}"
+            )
+    single: list[Term] = [_TERMS[k](p) for p, k in parents.items() if k != "ci"]
+    joint = [p for p, k in parents.items() if k == "ci"]
+    return tuple(([CI(*joint)] if joint else []) + single)
+
+
+def _resolve_terms(
+    parents: Mapping[str, str] | None, terms: Sequence[Term] | None
+) -> tuple[Term, ...]:
+    if parents and terms:
+        raise SpecError("give either parents= or terms=, not both: parents= is its shorthand.")
+    if parents:
+        return _terms_from_parents(parents)
+    if isinstance(terms, Term):
+        raise SpecError(f"terms= must be a sequence, got the single term {terms!r}; write [term].")
+    resolved = tuple(terms or ())
+    for term in resolved:
+        if not isinstance(term, (LS, CS, CI)):
+            raise SpecError(f"terms= may hold LS, CS and CI terms, got {term!r}.")
+    if len(set(resolved)) < len(resolved):
+        raise SpecError(f"a term is given twice in {list(resolved)!r}.")
+    return resolved
+
+
+@dataclass(frozen=True, init=False)
+class Node:
+    """A variable of the DAG; use :class:`ContinuousNode` or :class:`OrdinalNode`."""
+
+    terms: tuple[Term, ...]
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Names of the direct causes, each once, in the order of the terms."""
+        return tuple(dict.fromkeys(name for term in self.terms for name in term.parents))
+
+
+@dataclass(frozen=True, init=False)
+class ContinuousNode(Node):
+    r"""A continuous variable with :math:`u = h(x;\theta) + \text{shifts}`, u standard logistic.
+
+    Args:
+        parents: Shorthand ``{"name": "ls" | "cs" | "ci"}``.
+        terms: General notation, a sequence of terms; instead of ``parents``.
+        transform: ``"bernstein"`` (polynomial with linear tails), ``"spline"`` (rational
+            quadratic) or ``"affine"``.
+        n_coefs: Coefficients of the Bernstein polynomial (its degree plus one), or bins of the
+            spline; without meaning for the affine map.
+
+    Raises:
+        SpecError: An argument is not allowed.
+    """
+
+    transform: str
+    n_coefs: int
+
+    def __init__(
+        self,
+        parents: Mapping[str, str] | None = None,
+        *,
+        terms: Sequence[Term] | None = None,
+        transform: str = "bernstein",
+        n_coefs: int = 20,
+    ) -> None:
+        if transform not in TRANSFORMS:
+            raise SpecError(
+                f"transform={transform!r} is unknown; allowed are {name_list(TRANSFORMS)}."
+                f"{did_you_mean(transform, TRANSFORMS)}"
+            )
+        if isinstance(n_coefs, bool) or not isinstance(n_coefs, int) or n_coefs < 2:
+            raise SpecError(f"n_coefs={n_coefs!r} must be a whole number of at least 2.")
+        object.__setattr__(self, "terms", _resolve_terms(parents, terms))
+        object.__setattr__(self, "transform", transform)
+        object.__setattr__(self, "n_coefs", n_coefs)
+
+
+@dataclass(frozen=True, init=False)
+class OrdinalNode(Node):
+    r"""An ordered variable 0..K-1 with :math:`P(x \le k) = \sigma(\theta_k - \text{shifts})`.
+
+    Args:
+        levels: Number of levels K, at least 2; a binary variable has two.
+        parents: Shorthand ``{"name": "ls" | "cs" | "ci"}``.
+        terms: General notation, a sequence of terms; instead of ``parents``.
+
+    Raises:
+        SpecError: An argument is not allowed.
+    """
+
+    levels: int
+
+    def __init__(
+        self,
+        levels: int,
+        parents: Mapping[str, str] | None = None,
+        *,
+        terms: Sequence[Term] | None = None,
+    ) -> None:
+        if isinstance(levels, bool) or not isinstance(levels, int) or levels < 2:
+            raise SpecError(
+                f"levels={levels!r} must be a whole number of at least 2: an ordinal node has the "
+                "levels 0, 1, ..., levels - 1."
+            )
+        object.__setattr__(self, "terms", _resolve_terms(parents, terms))
+        object.__setattr__(self, "levels", levels)
+
+
+Spec = Mapping[str, Node]
+"""Column names to nodes."""
+
+
+def check_spec(spec: Spec) -> dict[str, Node]:
+    """Return the specification as a dict after checking that it is a DAG over its own names.
+
+    Raises:
+        SpecError: Not a mapping, empty, a bad name, a value that is no node, an unknown parent, or
+            a cycle; the message names the node.
+    """
+    if not isinstance(spec, Mapping) or not spec:
+        raise SpecError(
+            f"a specification maps column names to nodes, got {spec!r}; "
+            'for example {"x1": ContinuousNode()}.'
+        )
+    for name, node in spec.items():
+        if not isinstance(name, str) or not name:
+            raise SpecError(f"node name {name!r} must be a non-empty string, the column's name.")
+        if not isinstance(node, (ContinuousNode, OrdinalNode)):
+            raise SpecError(
+                f"node {name!r}: expected a ContinuousNode or an OrdinalNode, got {node!r}."
+            )
+    for name, node in spec.items():
+        for parent in node.parents:
+            if parent not in spec:
+                raise SpecError(
+                    f"node {name!r}: parent {parent!r} is not a node of the DAG; nodes are "
+                    f"{name_list(spec)}.{did_you_mean(parent, spec)}"
+                )
+    causal_order(spec)
+    return dict(spec)
+
+
+def causal_order(spec: Spec) -> tuple[str, ...]:
+    """Names with every parent before its children; ties in the specification's own order.
+
+    Raises:
+        SpecError: The graph has a cycle; the message spells it out.
+    """
+    sorter = TopologicalSorter({name: node.parents for name, node in spec.items()})
+    position = {name: i for i, name in enumerate(spec)}
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        # graphlib lists the cycle from effect to cause
+        cycle = " -> ".join(reversed(error.args[1]))
+        raise SpecError(
+            f"the graph has a cycle, {cycle}: causes must form a DAG, remove one of these edges."
+        ) from None
+    order: list[str] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready(), key=position.__getitem__)
+        order.extend(ready)
+        sorter.done(*ready)
+    return tuple(order)
+
+
+def ancestors(spec: Spec, names: Iterable[str]) -> frozenset[str]:
+    """All causes of the named nodes, direct or not."""
+    found: set[str] = set()
+    stack = [parent for name in names for parent in spec[name].parents]
+    while stack:
+        name = stack.pop()
+        if name not in found:
+            found.add(name)
+            stack.extend(spec[name].parents)
+    return frozenset(found)
+
+
+def descendants(spec: Spec, names: Iterable[str]) -> frozenset[str]:
+    """All effects of the named nodes, direct or not."""
+    causes = set(names)
+    return frozenset(name for name in spec if causes & ancestors(spec, [name]))
+
+
+def spec_to_dict(spec: Spec) -> dict[str, dict[str, Any]]:
+    """Plain, JSON-ready form of a specification; the inverse of :func:`spec_from_dict`."""
+    return {name: _node_to_dict(node) for name, node in spec.items()}
+
+
+def spec_from_dict(plain: Mapping[str, Mapping[str, Any]]) -> dict[str, Node]:
+    """Specification from its plain form, as read from JSON or YAML.
+
+    Each node is ``{"kind": "continuous" | "ordinal", ...}`` with the keyword arguments of
+    :class:`ContinuousNode` or :class:`OrdinalNode`; a term is
+    ``{"kind": "ls" | "cs" | "ci", "parents": [...]}`` with an optional ``hidden``.
+
+    Raises:
+        SpecError: A key or value is not allowed; the message names the node.
+    """
+    if not isinstance(plain, Mapping):
+        raise SpecError(f"expected a mapping from node names to nodes, got {plain!r}.")
+    spec: dict[str, Node] = {}
+    for name, entry in plain.items():
+        try:
+            spec[name] = _node_from_dict(entry)
+        except (SpecError, TypeError) as error:
+            raise SpecError(f"node {name!r}: {error}") from None
+    return check_spec(spec)
+
+
+_NODES: dict[str, type[ContinuousNode] | type[OrdinalNode]] = {
+    "continuous": ContinuousNode,
+    "ordinal": OrdinalNode,
+}
+
+
+def _term_to_dict(term: Term) -> dict[str, Any]:
+    plain: dict[str, Any] = {"kind": term.kind, "parents": list(term.parents)}
+    if isinstance(term, _NetworkTerm) and term.hidden != DEFAULT_HIDDEN:
+        plain["hidden"] = list(term.hidden)
+    return plain
+
+
+def _term_from_dict(plain: Mapping[str, Any]) -> Term:
+    options = dict(plain)
+    kind, parents = options.pop("kind", None), options.pop("parents", ())
+    if kind not in _TERMS:
+        raise SpecError(f"unknown term kind {kind!r}; allowed are {name_list(_TERMS)}.")
+    return _TERMS[kind](*parents, **options)
+
+
+def _node_to_dict(node: Node) -> dict[str, Any]:
+    plain: dict[str, Any]
+    if isinstance(node, OrdinalNode):
+        plain = {"kind": "ordinal", "levels": node.levels}
+    elif isinstance(node, ContinuousNode):
+        plain = {"kind": "continuous", "transform": node.transform, "n_coefs": node.n_coefs}
+    if node.terms:
+        plain["terms"] = [_term_to_dict(term) for term in node.terms]
+    return plain
+
+
+def _node_from_dict(plain: Mapping[str, Any]) -> Node:
+    if not isinstance(plain, Mapping):
+        raise SpecError(f'expected a mapping such as {{"kind": "continuous"}}, got {plain!r}.')
+    options = dict(plain)
+    kind = options.pop("kind", None)
+    if kind not in _NODES:
+        raise SpecError(f"unknown kind {kind!r}; allowed are {name_list(_NODES)}.")
+    if "terms" in options:
+        options["terms"] = [_term_from_dict(term) for term in options["terms"]]
+    return _NODES[kind](**options)

@@ -1,0 +1,242 @@
+"""Modules that turn parents into shifts and transform parameters.
+
+Every module splits its work in two: ``features(values, n)`` encodes the parents of n rows, once per
+fit, and ``forward(features)`` holds the parameters. Scalings of the features are buffers that a fit
+sets from its training rows, so coefficients can always be reported in raw units.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot, silu
+
+from tramdag.data import Values
+from tramdag.spec import CI, CS, LS, Node, OrdinalNode
+
+__all__ = ["LinearShift", "ParentNetwork", "ShiftColumn"]
+
+
+@dataclass(frozen=True)
+class ShiftColumn:
+    """What one linear coefficient belongs to.
+
+    Attributes:
+        parents: The parents whose columns are multiplied, usually one.
+        levels: For each of them the level of an ordinal parent (against level 0), else None.
+    """
+
+    parents: tuple[str, ...]
+    levels: tuple[int | None, ...]
+
+    @property
+    def is_dummy(self) -> bool:
+        """Whether the column holds only zeros and ones."""
+        return None not in self.levels
+
+    @property
+    def label(self) -> tuple[str, object]:
+        """Parent and level for a table: ``("T", 1)``, ``("Age", <NA>)``, ``("T:Age", "1:-")``."""
+        parent = ":".join(self.parents)
+        if all(level is None for level in self.levels):
+            return parent, pd.NA
+        if len(self.levels) == 1:
+            return parent, self.levels[0]
+        return parent, ":".join("-" if level is None else str(level) for level in self.levels)
+
+
+def _encode_parent(values: Values, name: str, node: Node, dtype: torch.dtype) -> Tensor:
+    """Continuous parents as one raw column, ordinal ones as dummies of levels 1..K-1."""
+    if isinstance(node, OrdinalNode):
+        return one_hot(values[name], node.levels)[:, 1:].to(dtype)
+    return values[name].unsqueeze(-1).to(dtype)
+
+
+def _levels(node: Node) -> list[int | None]:
+    return list(range(1, node.levels)) if isinstance(node, OrdinalNode) else [None]
+
+
+class LinearShift(nn.Module):
+    r"""Linear shift :math:`\sum_j \beta_j x_j`, added to h (subtracted from cutpoints).
+
+    With a standard logistic latent, :math:`\beta_j` is a log odds ratio per unit of column j, the
+    other columns held fixed. Inside, columns are standardised and the weight is
+    :math:`\beta_j` times the column's scale, which keeps gradient methods well conditioned; the
+    constant :math:`-\sum_j \beta_j m_j` that centring adds is :attr:`offset`.
+
+    Args:
+        terms: The node's LS terms.
+        nodes: Nodes by name, at least the parents.
+        dtype: Floating type of the parameters.
+
+    Attributes:
+        columns: What each coefficient belongs to, length p.
+        weight: Coefficients of the standardised columns, shape ``(p,)``.
+
+    Shapes:
+        ``features (n, p) -> shift (n,)``; latent scale, dimensionless.
+
+    References:
+        Sick and Duerr (2025), CLeaR, section 3.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, terms: Sequence[LS], nodes: Mapping[str, Node], *, dtype: torch.dtype
+    ) -> None:
+        super().__init__()
+        self._terms = tuple(terms)
+        self._nodes = {name: nodes[name] for term in terms for name in term.parents}
+        self.columns = tuple(
+            ShiftColumn(term.parents, levels)
+            for term in self._terms
+            for levels in product(*(_levels(nodes[name]) for name in term.parents))
+        )
+        p = len(self.columns)
+        self.weight = nn.Parameter(torch.zeros(p, dtype=dtype))
+        self.register_buffer("mean", torch.zeros(p, dtype=dtype))
+        self.register_buffer("scale", torch.ones(p, dtype=dtype))
+
+    def design(self, values: Values, n: int) -> Tensor:
+        """Raw design matrix, shape ``(n, p)``, in the units of the parents."""
+        blocks = [self.weight.new_zeros((n, 0))]
+        for term in self._terms:
+            block = self.weight.new_ones((n, 1))
+            for name in term.parents:
+                encoded = _encode_parent(values, name, self._nodes[name], self.weight.dtype)
+                block = (block.unsqueeze(-1) * encoded.unsqueeze(-2)).flatten(1)
+            blocks.append(block)
+        return torch.cat(blocks, -1)
+
+    def set_scaling(self, values: Values, n: int) -> None:
+        """Centre and scale the columns that are not dummies by the given rows."""
+        mean, scale = _moments(self.design(values, n))
+        dummy = torch.tensor(
+            [c.is_dummy for c in self.columns], dtype=torch.bool, device=mean.device
+        )
+        self.mean.copy_(torch.where(dummy, 0.0, mean))
+        self.scale.copy_(torch.where(dummy, 1.0, scale))
+
+    def features(self, values: Values, n: int) -> Tensor:
+        """Standardised design matrix, shape ``(n, p)``."""
+        return (self.design(values, n) - self.mean) / self.scale
+
+    def main_effect(self, parent: str, values: Values) -> Tensor | None:
+        """The part of the shift that a parent's own term makes, raw units, ``(n,)``."""
+        own = [j for j, column in enumerate(self.columns) if column.parents == (parent,)]
+        if not own:
+            return None
+        encoded = _encode_parent(values, parent, self._nodes[parent], self.weight.dtype)
+        return encoded @ self.beta[own]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The shift of standardised columns."""
+        return features @ self.weight
+
+    @property
+    def beta(self) -> Tensor:
+        """Coefficients in raw units, log odds ratios per unit; shape ``(p,)``."""
+        return (self.weight / self.scale).detach()
+
+    @property
+    def offset(self) -> Tensor:
+        r"""The constant by which ``forward`` differs from :math:`\sum_j \beta_j x_j`."""
+        return -(self.beta * self.mean).sum()
+
+
+class ParentNetwork(nn.Module):
+    """A fully connected SiLU network of encoded parents, without output bias, zero at the start.
+
+    A constant belongs to the node's intercept. The last layer starts at zero, so a fit begins
+    from the intercept alone.
+
+    Args:
+        term: A CS or CI term.
+        nodes: Nodes by name, at least the parents.
+        n_outputs: 1 for a shift, the number of transform parameters for an intercept.
+        generator: Source of the initial hidden weights.
+        dtype: Floating type of the parameters.
+
+    Shapes:
+        ``features (n, n_features) -> (n, n_outputs)``; latent scale (shift) or the unconstrained
+        parameter space of the transform (intercept).
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        term: CS | CI,
+        nodes: Mapping[str, Node],
+        *,
+        n_outputs: int,
+        generator: torch.Generator,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        self.parents = term.parents
+        self._nodes = {name: nodes[name] for name in term.parents}
+        n_features = sum(len(_levels(node)) for node in self._nodes.values())
+        self.register_buffer("mean", torch.zeros(n_features, dtype=dtype))
+        self.register_buffer("scale", torch.ones(n_features, dtype=dtype))
+        widths = [n_features, *term.hidden, n_outputs]
+        self.layers: Sequence[nn.Linear] = nn.ModuleList(  # type: ignore[assignment]
+            nn.utils.skip_init(nn.Linear, a, b, bias=i < len(term.hidden), dtype=dtype)
+            for i, (a, b) in enumerate(pairwise(widths))
+        )
+        self._initialise(generator)
+
+    @torch.no_grad()
+    def _initialise(self, generator: torch.Generator) -> None:
+        for layer in self.layers:
+            bound = 1.0 / math.sqrt(layer.in_features)
+            # SiLU halves the signal's scale near zero; the gain keeps it alive through two layers
+            layer.weight.uniform_(
+                -math.sqrt(3.0) * bound, math.sqrt(3.0) * bound, generator=generator
+            )
+            if layer.bias is not None:
+                layer.bias.uniform_(-bound, bound, generator=generator)
+        self.layers[-1].weight.zero_()
+
+    def _encode(self, values: Values) -> Tensor:
+        dtype = self.mean.dtype
+        return torch.cat(
+            [_encode_parent(values, name, node, dtype) for name, node in self._nodes.items()], -1
+        )
+
+    def set_scaling(self, values: Values, n: int) -> None:
+        """Standardise the continuous parents by the given rows; dummies stay 0 and 1."""
+        mean, scale = _moments(self._encode(values))
+        dummy = torch.tensor(
+            [level is not None for node in self._nodes.values() for level in _levels(node)],
+            device=mean.device,
+        )
+        self.mean.copy_(torch.where(dummy, 0.0, mean))
+        self.scale.copy_(torch.where(dummy, 1.0, scale))
+
+    def features(self, values: Values, n: int) -> Tensor:
+        """Standardised parents, shape ``(n, n_features)``."""
+        return (self._encode(values) - self.mean) / self.scale
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The network's outputs, shape ``(n, n_outputs)``."""
+        hidden = features
+        for layer in self.layers[:-1]:
+            hidden = silu(layer(hidden))
+        return self.layers[-1](hidden)
+
+
+def _moments(columns: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each column; a constant column gets the scale 1."""
+    mean = columns.mean(0)
+    scale = (columns - mean).square().mean(0).sqrt()
+    return mean, torch.where(scale > 0, scale, 1.0)

@@ -1,0 +1,270 @@
+r"""Monotone maps h between a variable and the latent scale; parameters come from outside.
+
+The one sign convention of the library: for a continuous node :math:`u = h(x) + \text{shifts}`, for
+an ordinal node :math:`P(x \le k) = \sigma(\theta_k - \text{shifts})`. Shifts are added to h and
+subtracted from cutpoints, so ``exp(beta)`` multiplies the odds of :math:`X \le x` (continuous)
+and of :math:`X > k` (ordinal) per unit of the parent.
+
+A map acts on the scaled variable s, for which the training column's 5 % and 95 % quantiles lie at
+-5 and 5. Its unconstrained parameters ``raw`` are an offset and numbers whose softplus are the
+non-negative *increments* :math:`\gamma`; maps that are linear in (offset, increments) make the
+likelihood convex (:mod:`tramdag.fitting.exact`).
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+from zuko.transforms import MonotonicRQSTransform
+
+__all__ = [
+    "BOUND",
+    "Affine",
+    "Bernstein",
+    "LinearInBasis",
+    "MonotoneTransform",
+    "Spline",
+    "inverse_positive",
+    "make_transform",
+    "positive",
+]
+
+BOUND = 5.0
+"""The training column's 5 % and 95 % quantiles are scaled to -BOUND and BOUND."""
+
+_SMALLEST_INCREMENT = 1e-30
+
+
+def positive(raw: Tensor) -> Tensor:
+    """Softplus, exact in float64: torch's default turns into the identity at 20, off by 2e-9."""
+    return softplus(raw, threshold=40.0)
+
+
+def inverse_positive(increments: Tensor) -> Tensor:
+    """The raw value r with softplus(r) = increments; zeros become 1e-30, not minus infinity."""
+    safe = increments.clamp(min=_SMALLEST_INCREMENT)
+    return safe + torch.log(-torch.expm1(-safe))
+
+
+class MonotoneTransform(abc.ABC):
+    """An increasing map h on the scaled variable s, with parameters given per row or shared.
+
+    Attributes:
+        n_params: Length of ``raw``.
+    """
+
+    n_params: int
+
+    @abc.abstractmethod
+    def prepare(self, s: Tensor) -> tuple[Tensor, ...]:
+        """What ``call_and_ladj`` needs of s and no parameter: computed once per fit.
+
+        Shapes:
+            ``s (n,) -> tensors (n, ...)``.
+        """
+
+    @abc.abstractmethod
+    def call_and_ladj(self, raw: Tensor, *prepared: Tensor) -> tuple[Tensor, Tensor]:
+        """h(s) and log h'(s).
+
+        Shapes:
+            ``raw (n_params,) or (n, n_params), prepared (n, ...) -> (n,), (n,)``; latent scale,
+            derivative per unit of s.
+        """
+
+    @abc.abstractmethod
+    def inverse(self, raw: Tensor, z: Tensor) -> Tensor:
+        """The s with h(s) = z.
+
+        Shapes:
+            ``raw (n_params,) or (n, n_params), z (n,) -> (n,)``.
+        """
+
+    @abc.abstractmethod
+    def initial(self) -> Tensor:
+        """Raw parameters of a plausible start, an almost linear h; shape ``(n_params,)``."""
+
+
+class LinearInBasis(MonotoneTransform):
+    r""":math:`h(s) = a + \sum_k \gamma_k C_k(s)`, C increasing, increments :math:`\gamma \ge 0`."""
+
+    @abc.abstractmethod
+    def basis(self, s: Tensor) -> tuple[Tensor, Tensor]:
+        """C(s) and C'(s), shape ``(n, n_params - 1)`` each."""
+
+    def prepare(self, s: Tensor) -> tuple[Tensor, Tensor]:  # noqa: D102
+        return self.basis(s)
+
+    def call_and_ladj(self, raw: Tensor, *prepared: Tensor) -> tuple[Tensor, Tensor]:  # noqa: D102
+        C, dC = prepared
+        increments = positive(raw[..., 1:])
+        if raw.ndim == 1:
+            return raw[0] + C @ increments, torch.log(dC @ increments)
+        return raw[..., 0] + (C * increments).sum(-1), torch.log((dC * increments).sum(-1))
+
+
+class Affine(LinearInBasis):
+    """h(s) = a + b s with b > 0; with it a continuous node is a linear logistic regression."""
+
+    n_params = 2
+
+    def basis(self, s: Tensor) -> tuple[Tensor, Tensor]:  # noqa: D102
+        return s.unsqueeze(-1), torch.ones_like(s).unsqueeze(-1)
+
+    def inverse(self, raw: Tensor, z: Tensor) -> Tensor:  # noqa: D102
+        return (z - raw[..., 0]) / positive(raw[..., 1])
+
+    def initial(self) -> Tensor:  # noqa: D102
+        return torch.tensor([0.0, inverse_positive(torch.tensor(_START_SLOPE)).item()])
+
+
+_START_SLOPE = math.log(0.95 / 0.05) / BOUND
+"""Slope of the start: the quantiles at -5 and 5 get the logistic law's own 5 % and 95 % points."""
+
+
+class Bernstein(LinearInBasis):
+    r"""Increasing Bernstein polynomial on [-5, 5] with linear continuation outside.
+
+    .. math:: h(s) = \sum_{k=0}^{M-1} \theta_k \binom{M-1}{k} t^k (1-t)^{M-1-k},\quad t = (s+5)/10,
+
+    with :math:`\theta_k = a + \gamma_1 + \dots + \gamma_k`. In increments,
+    :math:`C_k = \sum_{j \ge k} b_{j,M-1}(t)` and :math:`C_k' = \frac{M-1}{10} b_{k-1,M-2}(t)`: both
+    are sums of non-negative numbers, so neither h nor h' loses digits to cancellation.
+
+    Args:
+        n_coefs: Number of coefficients M (the degree plus one), at least 2.
+
+    References:
+        Hothorn, Moest and Buehlmann (2018), Scandinavian Journal of Statistics 45;
+        Sick and Duerr (2025), CLeaR, section 3.
+    """
+
+    def __init__(self, n_coefs: int) -> None:
+        self.n_params = n_coefs
+        self._degree = n_coefs - 1
+        self._slope = self._degree / (2 * BOUND)
+
+    @staticmethod
+    def _bernstein(t: Tensor, degree: int) -> Tensor:
+        """Polynomials b_{k,degree}(t), k = 0..degree, t in [0, 1]; shape ``(n, degree + 1)``."""
+        powers = torch.arange(degree + 1, dtype=t.dtype, device=t.device)
+        choose = [float(math.comb(degree, k)) for k in range(degree + 1)]
+        binomials = torch.tensor(choose, dtype=t.dtype, device=t.device)
+        t = t.unsqueeze(-1)
+        return binomials * t**powers * (1.0 - t) ** (degree - powers)
+
+    def basis(self, s: Tensor) -> tuple[Tensor, Tensor]:  # noqa: D102
+        inside = s.clamp(-BOUND, BOUND)
+        t = (inside + BOUND) / (2 * BOUND)
+        b = self._bernstein(t, self._degree)
+        C = b.flip(-1).cumsum(-1).flip(-1)[..., 1:]
+        dC = self._slope * self._bernstein(t, self._degree - 1)
+        # beyond the range dC is that of the nearer end, which makes the continuation linear
+        return C + (s - inside).unsqueeze(-1) * dC, dC
+
+    def inverse(self, raw: Tensor, z: Tensor) -> Tensor:  # noqa: D102
+        increments = positive(raw[..., 1:]).expand(len(z), -1)
+        bottom = raw[..., 0].expand_as(z)
+        top = bottom + increments.sum(-1)
+        below, above = z < bottom, z > top
+        s_below = -BOUND + (z - bottom) / (self._slope * increments[:, 0])
+        s_above = BOUND + (z - top) / (self._slope * increments[:, -1])
+        interior = self._invert_inside(increments, (z - bottom).clamp(min=0.0))
+        return torch.where(below, s_below, torch.where(above, s_above, interior))
+
+    def _invert_inside(self, increments: Tensor, rise: Tensor) -> Tensor:
+        """Solve ``sum_k gamma_k C_k(s) = rise`` on [-5, 5] by Newton, safeguarded by bisection.
+
+        The start inverts the control polygon, the piecewise linear map through
+        (-5 + 10 k / degree, theta_k).
+        """
+        theta = torch.cat([torch.zeros_like(rise).unsqueeze(-1), increments.cumsum(-1)], -1)
+        rise = torch.minimum(rise, theta[:, -1])
+        k = torch.searchsorted(theta, rise.unsqueeze(-1)).clamp(1, self._degree)
+        step = increments.gather(-1, k - 1).clamp(min=_SMALLEST_INCREMENT)
+        part = ((rise.unsqueeze(-1) - theta.gather(-1, k - 1)) / step).clamp(0.0, 1.0)
+        s = (-BOUND + 2 * BOUND * (k - 1 + part) / self._degree).squeeze(-1)
+        low, high = torch.full_like(s, -BOUND), torch.full_like(s, BOUND)
+        result = s.clone()
+        active = torch.arange(len(s), device=s.device)
+        resolution = 4 * torch.finfo(s.dtype).eps
+        for _ in range(_MAX_INVERSE_STEPS):
+            C, dC = self.basis(s)
+            gap = (C * increments).sum(-1) - rise
+            slope = (dC * increments).sum(-1)
+            low = torch.where(gap < 0, s, low)
+            high = torch.where(gap > 0, s, high)
+            newton = s - gap / slope
+            outside = ~((newton > low) & (newton < high))  # also catches a zero slope
+            new = torch.where(outside, 0.5 * (low + high), newton)
+            new = torch.where(gap == 0, s, new)
+            result[active] = new
+            going = (new - s).abs() > resolution * BOUND
+            if not bool(going.any()):
+                break
+            active, s, rise = active[going], new[going], rise[going]
+            low, high, increments = low[going], high[going], increments[going]
+        return result
+
+    def initial(self) -> Tensor:  # noqa: D102
+        increment = torch.tensor(_START_SLOPE / self._slope)
+        raw = inverse_positive(increment).repeat(self.n_params)
+        raw[0] = -_START_SLOPE * BOUND
+        return raw
+
+
+_MAX_INVERSE_STEPS = 200
+"""Newton needs about five; the rest is head room for bisection through flat stretches."""
+
+
+class Spline(MonotoneTransform):
+    """Rational-quadratic spline on [-5, 5], identity outside, then an affine map a + b (.).
+
+    The affine map gives the tails their own location and slope on the latent scale.
+
+    Args:
+        n_bins: Number of bins, at least 2.
+
+    References:
+        Durkan, Bekasov, Murray and Papamakarios (2019), Neural Spline Flows, NeurIPS.
+    """
+
+    def __init__(self, n_bins: int) -> None:
+        self._sizes = (n_bins, n_bins, n_bins - 1)
+        self.n_params = 2 + sum(self._sizes)
+
+    def prepare(self, s: Tensor) -> tuple[Tensor]:  # noqa: D102
+        return (s,)
+
+    def _parts(self, raw: Tensor) -> tuple[Tensor, Tensor, MonotonicRQSTransform]:
+        widths, heights, derivatives = raw[..., 2:].split(self._sizes, -1)
+        spline = MonotonicRQSTransform(widths, heights, derivatives, bound=BOUND)
+        return raw[..., 0], positive(raw[..., 1]), spline
+
+    def call_and_ladj(self, raw: Tensor, *prepared: Tensor) -> tuple[Tensor, Tensor]:  # noqa: D102
+        (s,) = prepared
+        offset, slope, spline = self._parts(raw.expand(len(s), -1))
+        value, ladj = spline.call_and_ladj(s)
+        return offset + slope * value, torch.log(slope) + ladj
+
+    def inverse(self, raw: Tensor, z: Tensor) -> Tensor:  # noqa: D102
+        offset, slope, spline = self._parts(raw.expand(len(z), -1))
+        return spline.inv((z - offset) / slope)
+
+    def initial(self) -> Tensor:  # noqa: D102
+        raw = torch.zeros(self.n_params)
+        raw[1] = inverse_positive(torch.tensor(_START_SLOPE))
+        return raw
+
+
+def make_transform(name: str, n_coefs: int) -> MonotoneTransform:
+    """The transform of a :class:`~tramdag.spec.ContinuousNode` by its name."""
+    if name == "bernstein":
+        return Bernstein(n_coefs)
+    if name == "spline":
+        return Spline(n_coefs)
+    return Affine()
