@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from tramdag import checkpoint, inference, queries
+from tramdag.checkpoint import FlowState
 from tramdag.data import (
     Do,
     Values,
@@ -24,21 +24,20 @@ from tramdag.data import (
     known_node,
     learn_labels,
 )
-from tramdag.errors import DataError, NotFittedError, SpecError
+from tramdag.errors import NotFittedError, SpecError
 from tramdag.fitting import FitReport, FitSettings, check_solvable, fit_conditionals
 from tramdag.fitting.stochastic import AdamSettings
 from tramdag.latent import derive_seed, fresh_seed
 from tramdag.node import Conditional, ContinuousConditional, make_conditional
-from tramdag.spec import OrdinalNode, Spec, causal_order, check_spec, spec_from_dict, spec_to_dict
+from tramdag.spec import OrdinalNode, Spec, causal_order, check_spec
 
 __all__ = ["CausalFlowDAG"]
 
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
-_CHECK_ROWS = 16
 
 
 def _known_dtype(dtype: torch.dtype | str) -> torch.dtype:
-    found = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
+    found: torch.dtype | None = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if found is None or found not in _DTYPES.values():
         raise SpecError(f"dtype={dtype!r} must be float64 or float32.")
     return found
@@ -83,9 +82,7 @@ class CausalFlowDAG:
         checked = check_spec(spec)
         self._order = causal_order(checked)
         self._nodes = {name: checked[name] for name in checked}
-        self._dtype = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
-        if self._dtype not in _DTYPES.values():
-            raise SpecError(f"dtype={dtype!r} must be float64 or float32.")
+        self._dtype = _known_dtype(dtype)
         self._device = torch.device(device)
         self._seed = fresh_seed() if seed is None else int(seed)
         self._calls = 0
@@ -334,30 +331,20 @@ class CausalFlowDAG:
         if n_points < 8 or n_points & (n_points - 1):
             raise SpecError(f"pmf: n_points={n_points!r} must be a power of two of at least 8.")
         interventions = encode_do(do, self._nodes, self._labels, len(df))
-        callables = [name for name, action in interventions.items() if callable(action)]
         needed = queries.needed_columns(self._conditionals, node, interventions)
-        values = self._encode(df, columns=dict.fromkeys([*needed, *callables]))
-        fixed: dict[str, Tensor] = {
-            name: action(values[name]) if callable(action) else action
-            for name, action in interventions.items()
-        }
-        if node in fixed:
-            probabilities = torch.nn.functional.one_hot(fixed[node], target.levels).double()
-            error = 0.0
-        else:
-            result = queries.interventional_pmf(
-                self._conditionals,
-                values,
-                node,
-                interventions=fixed,
-                n=len(df),
-                n_points=n_points,
-                seed=seed,
-            )
-            probabilities, error = result.probabilities, result.integration_error
+        result = queries.interventional_pmf(
+            self._conditionals,
+            self._encode(df, columns=needed),
+            node,
+            interventions=interventions,
+            n=len(df),
+            n_points=n_points,
+            seed=seed,
+        )
         names = self._labels.get(node) or range(target.levels)
-        table = pd.DataFrame(probabilities.cpu().numpy(), index=df.index, columns=list(names))
-        table.attrs["integration_error"] = error
+        array = result.probabilities.cpu().numpy().astype(np.float64)
+        table = pd.DataFrame(array, index=df.index, columns=list(names))
+        table.attrs["integration_error"] = result.integration_error
         return table
 
     # L3: abduction
@@ -427,21 +414,10 @@ class CausalFlowDAG:
         drawn from the model; no training row.
         """
         self._require_fit("save")
-        rows = queries.sample(
-            self._conditionals, _CHECK_ROWS, interventions={}, latents=None, seed=0
+        state = FlowState(
+            self._conditionals, self._nodes, self._labels, self.report, self._seed, self._dtype
         )
-        tensors = {f"check:{name}": column for name, column in rows.items()}
-        tensors["check log_prob"] = self._joint_log_prob(rows)
-        for name, conditional in self._conditionals.items():
-            tensors |= {f"node:{name}:{k}": v for k, v in conditional.state_dict().items()}
-        header = {
-            "spec": spec_to_dict(self._nodes),
-            "labels": {k: None if v is None else list(v) for k, v in self._labels.items()},
-            "dtype": str(self._dtype).removeprefix("torch."),
-            "seed": self._seed,
-            "report": self.report.to_plain(),
-        }
-        checkpoint.write_checkpoint(path, header, tensors)
+        checkpoint.save(path, state)
 
     @classmethod
     def load(
@@ -453,22 +429,10 @@ class CausalFlowDAG:
             DataError: The file is missing, truncated, foreign, or its weights do not reproduce the
                 log densities stored beside them.
         """
-        header, tensors = checkpoint.read_checkpoint(path)
-        flow = cls(spec_from_dict(header["spec"]), seed=header["seed"], dtype=header["dtype"])
-        for name, conditional in flow._conditionals.items():
-            prefix = f"node:{name}:"
-            state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            conditional.load_state_dict(state)
-        flow._labels = {k: None if v is None else tuple(v) for k, v in header["labels"].items()}
-        flow._report = FitReport.from_plain(header["report"])
-        rows = {name: tensors[f"check:{name}"] for name in flow._order}
-        tolerance = 1e-8 if flow._dtype == torch.float64 else 1e-3
-        gap = (flow._joint_log_prob(rows) - tensors["check log_prob"]).abs().max().item()
-        if not gap <= tolerance:
-            raise DataError(
-                f"checkpoint {str(path)!r}: the weights give log densities that differ by "
-                f"{gap:.2g} from those stored at saving; the file is damaged or of another release."
-            )
+        state = checkpoint.load(path)
+        flow = cls(state.nodes, seed=state.seed, dtype=state.dtype)
+        flow._conditionals = dict(state.conditionals)
+        flow._labels, flow._report = dict(state.labels), state.report
         return flow.to(device)
 
     # shared by the verbs
@@ -488,6 +452,3 @@ class CausalFlowDAG:
             return int(seed)
         self._calls += 1
         return derive_seed(self._seed, "call", self._calls)
-
-    def _joint_log_prob(self, values: Values) -> Tensor:
-        return torch.stack(list(queries.log_prob(self._conditionals, values).values())).sum(0).cpu()

@@ -13,13 +13,23 @@ import numpy as np
 import torch
 from scipy.stats import qmc
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from tramdag import latent
 from tramdag.data import Values
 from tramdag.node import Conditional, OrdinalConditional
-from tramdag.spec import descendants
+from tramdag.spec import Spec, descendants
 
-__all__ = ["Interventions", "PmfResult", "abduct", "interventional_pmf", "log_prob", "sample"]
+__all__ = [
+    "Interventions",
+    "PmfResult",
+    "abduct",
+    "interventional_pmf",
+    "log_prob",
+    "mediators_of",
+    "needed_columns",
+    "sample",
+]
 
 Interventions = Mapping[str, Tensor | Callable[[Tensor], Tensor]]
 """Node name to do value per row, or to a function of the natural values."""
@@ -115,7 +125,7 @@ def interventional_pmf(
     values: Values,
     node: str,
     *,
-    interventions: Mapping[str, Tensor],
+    interventions: Interventions,
     n: int,
     n_points: int = 512,
     seed: int,
@@ -128,9 +138,9 @@ def interventional_pmf(
 
     Args:
         conditionals: Conditional laws in causal order.
-        values: Columns of the ancestors of ``node`` that are neither set nor integrated out.
+        values: The :func:`needed_columns`.
         node: An ordinal node.
-        interventions: Values per row of the nodes that are set.
+        interventions: Nodes that are set; a callable receives the row's own value.
         n: Number of rows.
         n_points: Sobol points over all scramblings, a power of two times 8.
         seed: Seed of the scramblings.
@@ -145,8 +155,13 @@ def interventional_pmf(
         if n_continuous
         else torch.zeros(1, 0, dtype=torch.float64)
     )
-    device = conditionals[node].intercept.device
-    given = {name: column.to(device) for name, column in {**values, **interventions}.items()}
+    leaf = conditionals[node]
+    assert isinstance(leaf, OrdinalConditional)
+    device = leaf.intercept.device
+    fixed = {k: v if isinstance(v, Tensor) else v(values[k]) for k, v in interventions.items()}
+    given = {name: column.to(device) for name, column in {**values, **fixed}.items()}
+    if node in fixed:
+        return PmfResult(one_hot(given[node], leaf.levels).to(leaf.dtype), 0.0)
     branches = np.prod(
         [c.levels for m in mediators if isinstance(c := conditionals[m], OrdinalConditional)],
         dtype=int,
@@ -156,7 +171,7 @@ def interventional_pmf(
     for start in range(0, n, block):
         rows = {name: column[start : start + block] for name, column in given.items()}
         size = min(block, n - start)
-        by_point = _propagate(conditionals, rows, node, mediators, points.to(device), size)
+        by_point = _propagate(conditionals, rows, leaf, mediators, points.to(device), size)
         mean = by_point.mean(1)
         probabilities.append(mean)
         if n_continuous:
@@ -175,22 +190,22 @@ def mediators_of(
 
 
 def needed_columns(
-    conditionals: Mapping[str, Conditional], node: str, intervened: Mapping[str, object]
+    conditionals: Mapping[str, Conditional], node: str, interventions: Interventions
 ) -> list[str]:
-    """Columns that a pmf of ``node`` takes from the rows: parents of it and of its mediators."""
-    mediators = mediators_of(conditionals, node, intervened)
+    """Columns that a pmf takes from the rows: parents not integrated out, natural values of do."""
+    mediators = mediators_of(conditionals, node, interventions)
     used = {p for name in (node, *mediators) for p in conditionals[name].parents}
-    return [n for n in conditionals if n in used and n not in intervened and n not in mediators]
+    taken = used - set(mediators) - set(interventions)
+    taken |= {name for name, action in interventions.items() if callable(action)}
+    return [name for name in conditionals if name in taken]
 
 
-def _ancestors_within(
-    nodes: Mapping[str, object], node: str, intervened: Mapping[str, object]
-) -> frozenset[str]:
+def _ancestors_within(nodes: Spec, node: str, intervened: Mapping[str, object]) -> frozenset[str]:
     """Ancestors of ``node`` in the graph whose edges into intervened nodes are cut."""
     found: set[str] = set()
     stack = [node]
     while stack:
-        for parent in nodes[stack.pop()].parents:  # type: ignore[attr-defined]
+        for parent in nodes[stack.pop()].parents:
             if parent not in found:
                 found.add(parent)
                 if parent not in intervened:
@@ -201,7 +216,7 @@ def _ancestors_within(
 def _propagate(
     conditionals: Mapping[str, Conditional],
     rows: Values,
-    node: str,
+    leaf: OrdinalConditional,
     mediators: list[str],
     points: Tensor,
     n: int,
@@ -227,8 +242,6 @@ def _propagate(
         else:
             particles[name] = conditional.generate(particles, latent.icdf(uniforms[:, used]))
             used += 1
-    leaf = conditionals[node]
-    assert isinstance(leaf, OrdinalConditional)
     weighted = (log_weight.unsqueeze(-1) + leaf.log_pmf(particles, n=len(owner))).exp()
     total = weighted.new_zeros(n * n_points, leaf.levels).index_add_(0, owner, weighted)
     return total.unflatten(0, (n, n_points))
