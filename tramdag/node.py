@@ -17,6 +17,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, pad
+from typing_extensions import override
 
 from tramdag import latent
 from tramdag.data import Values, tail_quantiles
@@ -157,11 +158,13 @@ class ContinuousConditional(Conditional):
         self.register_buffer("half_range", torch.ones((), dtype=dtype))
 
     @property
-    def has_convex_head(self) -> bool:  # noqa: D102
+    @override
+    def has_convex_head(self) -> bool:
         return isinstance(self.transform, LinearInBasis)
 
+    @override
     @torch.no_grad()
-    def set_scaling(self, values: Values) -> None:  # noqa: D102
+    def set_scaling(self, values: Values) -> None:
         super().set_scaling(values)
         low, high = tail_quantiles(values[self.name])
         self.center.fill_(0.5 * (low + high))
@@ -175,7 +178,8 @@ class ContinuousConditional(Conditional):
         """The x of a scaled value."""
         return self.center + s * (self.half_range / BOUND)
 
-    def encode_outcome(self, values: Values) -> tuple[Tensor, ...]:  # noqa: D102
+    @override
+    def encode_outcome(self, values: Values) -> tuple[Tensor, ...]:
         return self.transform.prepare(self.scale(values[self.name]))
 
     def _h_and_shift(self, encoded: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
@@ -184,7 +188,8 @@ class ContinuousConditional(Conditional):
         h, log_slope = self.transform.call_and_ladj(raw, *encoded[:n_outcome])
         return h, log_slope + torch.log(BOUND / self.half_range), shift
 
-    def log_prob_encoded(self, *encoded: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def log_prob_encoded(self, *encoded: Tensor) -> Tensor:
         h, log_slope, shift = self._h_and_shift(encoded)
         return latent.log_prob(h + shift) + log_slope
 
@@ -198,10 +203,12 @@ class ContinuousConditional(Conditional):
         h, _, shift = self._h_and_shift(self.encode(values))
         return h + shift
 
-    def abduct(self, values: Values, uniforms: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def abduct(self, values: Values, uniforms: Tensor) -> Tensor:
         return self.latent(values)
 
-    def generate(self, parents: Values, latents: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def generate(self, parents: Values, latents: Tensor) -> Tensor:
         raw, shift = self.parameters_given(*self.encode_parents(parents, len(latents)))
         return self.unscale(self.transform.inverse(raw, latents.to(self.dtype) - shift))
 
@@ -230,7 +237,8 @@ class OrdinalConditional(Conditional):
         """Cutpoints at shift zero and without complex intercepts, shape ``(K - 1,)``."""
         return torch.cat([self.intercept[:1], positive(self.intercept[1:])]).cumsum(0)
 
-    def encode_outcome(self, values: Values) -> tuple[Tensor, ...]:  # noqa: D102
+    @override
+    def encode_outcome(self, values: Values) -> tuple[Tensor, ...]:
         return (values[self.name],)
 
     def _cutpoints_and_gaps(self, features: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
@@ -246,7 +254,8 @@ class OrdinalConditional(Conditional):
         gaps = increments.expand(len(shift), -1)
         return pad(with_low, (0, 1), value=torch.inf), pad(gaps, (1, 1), value=torch.inf)
 
-    def log_prob_encoded(self, *encoded: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def log_prob_encoded(self, *encoded: Tensor) -> Tensor:
         level, *features = encoded
         cutpoints, gaps = self._cutpoints_and_gaps(tuple(features))
         k = level.unsqueeze(-1)
@@ -265,11 +274,13 @@ class OrdinalConditional(Conditional):
         cutpoints, _ = self._cutpoints_and_gaps(self.encode_parents(values, len(level)))
         return cutpoints.gather(-1, level).squeeze(-1), cutpoints.gather(-1, level + 1).squeeze(-1)
 
-    def abduct(self, values: Values, uniforms: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def abduct(self, values: Values, uniforms: Tensor) -> Tensor:
         lower, upper = self.interval(values)
         return latent.truncated_icdf(uniforms.to(lower), lower, upper)
 
-    def generate(self, parents: Values, latents: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def generate(self, parents: Values, latents: Tensor) -> Tensor:
         cutpoints, _ = self._cutpoints_and_gaps(self.encode_parents(parents, len(latents)))
         inner = cutpoints[:, 1:-1]
         return (latents.to(self.dtype).unsqueeze(-1) > inner).sum(-1)

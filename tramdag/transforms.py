@@ -19,6 +19,7 @@ import math
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
+from typing_extensions import override
 from zuko.transforms import MonotonicRQSTransform
 
 __all__ = [
@@ -96,10 +97,12 @@ class LinearInBasis(MonotoneTransform):
     def basis(self, s: Tensor) -> tuple[Tensor, Tensor]:
         """C(s) and C'(s), shape ``(n, n_params - 1)`` each."""
 
-    def prepare(self, s: Tensor) -> tuple[Tensor, Tensor]:  # noqa: D102
+    @override
+    def prepare(self, s: Tensor) -> tuple[Tensor, Tensor]:
         return self.basis(s)
 
-    def call_and_ladj(self, raw: Tensor, *prepared: Tensor) -> tuple[Tensor, Tensor]:  # noqa: D102
+    @override
+    def call_and_ladj(self, raw: Tensor, *prepared: Tensor) -> tuple[Tensor, Tensor]:
         C, dC = prepared
         increments = positive(raw[..., 1:])
         if raw.ndim == 1:
@@ -112,13 +115,16 @@ class Affine(LinearInBasis):
 
     n_params = 2
 
-    def basis(self, s: Tensor) -> tuple[Tensor, Tensor]:  # noqa: D102
+    @override
+    def basis(self, s: Tensor) -> tuple[Tensor, Tensor]:
         return s.unsqueeze(-1), torch.ones_like(s).unsqueeze(-1)
 
-    def inverse(self, raw: Tensor, z: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def inverse(self, raw: Tensor, z: Tensor) -> Tensor:
         return (z - raw[..., 0]) / positive(raw[..., 1])
 
-    def initial(self) -> Tensor:  # noqa: D102
+    @override
+    def initial(self) -> Tensor:
         return torch.tensor([0.0, inverse_positive(torch.tensor(_START_SLOPE)).item()])
 
 
@@ -157,7 +163,8 @@ class Bernstein(LinearInBasis):
         t = t.unsqueeze(-1)
         return binomials * t**powers * (1.0 - t) ** (degree - powers)
 
-    def basis(self, s: Tensor) -> tuple[Tensor, Tensor]:  # noqa: D102
+    @override
+    def basis(self, s: Tensor) -> tuple[Tensor, Tensor]:
         inside = s.clamp(-BOUND, BOUND)
         t = (inside + BOUND) / (2 * BOUND)
         b = self._bernstein(t, self._degree)
@@ -166,7 +173,8 @@ class Bernstein(LinearInBasis):
         # beyond the range dC is that of the nearer end, which makes the continuation linear
         return C + (s - inside).unsqueeze(-1) * dC, dC
 
-    def inverse(self, raw: Tensor, z: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def inverse(self, raw: Tensor, z: Tensor) -> Tensor:
         increments = positive(raw[..., 1:]).expand(len(z), -1)
         bottom = raw[..., 0].expand_as(z)
         top = bottom + increments.sum(-1)
@@ -210,7 +218,8 @@ class Bernstein(LinearInBasis):
             low, high, increments = low[going], high[going], increments[going]
         return result
 
-    def initial(self) -> Tensor:  # noqa: D102
+    @override
+    def initial(self) -> Tensor:
         increment = torch.tensor(_START_SLOPE / self._slope)
         raw = inverse_positive(increment).repeat(self.n_params)
         raw[0] = -_START_SLOPE * BOUND
@@ -237,7 +246,8 @@ class Spline(MonotoneTransform):
         self._sizes = (n_bins, n_bins, n_bins - 1)
         self.n_params = 2 + sum(self._sizes)
 
-    def prepare(self, s: Tensor) -> tuple[Tensor]:  # noqa: D102
+    @override
+    def prepare(self, s: Tensor) -> tuple[Tensor]:
         return (s,)
 
     def _parts(self, raw: Tensor) -> tuple[Tensor, Tensor, MonotonicRQSTransform]:
@@ -245,17 +255,20 @@ class Spline(MonotoneTransform):
         spline = MonotonicRQSTransform(widths, heights, derivatives, bound=BOUND)
         return raw[..., 0], positive(raw[..., 1]), spline
 
-    def call_and_ladj(self, raw: Tensor, *prepared: Tensor) -> tuple[Tensor, Tensor]:  # noqa: D102
+    @override
+    def call_and_ladj(self, raw: Tensor, *prepared: Tensor) -> tuple[Tensor, Tensor]:
         (s,) = prepared
         offset, slope, spline = self._parts(raw.expand(len(s), -1))
         value, ladj = spline.call_and_ladj(s)
         return offset + slope * value, torch.log(slope) + ladj
 
-    def inverse(self, raw: Tensor, z: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def inverse(self, raw: Tensor, z: Tensor) -> Tensor:
         offset, slope, spline = self._parts(raw.expand(len(z), -1))
         return spline.inv((z - offset) / slope)
 
-    def initial(self) -> Tensor:  # noqa: D102
+    @override
+    def initial(self) -> Tensor:
         raw = torch.zeros(self.n_params)
         raw[1] = inverse_positive(torch.tensor(_START_SLOPE))
         return raw

@@ -1,12 +1,7 @@
 r"""Exact maximum likelihood for classical nodes: a safeguarded Newton method with a certificate.
 
-With parameters :math:`\psi = (a, \gamma, w)`, offset, increments :math:`\gamma \ge 0` and weights
-of the standardised shift columns, the mean negative log-likelihood of a classical node is convex:
-
-- continuous: :math:`-\log f(z) - \log h'` with :math:`z` and :math:`h'` linear in :math:`\psi`;
-- ordinal: :math:`\zeta(-u) + \zeta(l) - \log(1 - e^{-(u - l)})` with ends :math:`l < u` linear in
-  :math:`\psi` (:math:`\zeta` = softplus).
-
+The negative log-likelihood is convex in offset, increments and weights
+(:mod:`tramdag.fitting.likelihood`), with the increments bounded below by zero.
 Every Newton step minimises the quadratic model subject to :math:`\gamma \ge 0` by an active-set
 method, followed by step halving. The maximum is global, so the answer does not depend on a seed,
 and the certificate (Karush-Kuhn-Tucker residual, Newton decrement) can be checked afterwards.
@@ -17,21 +12,20 @@ References:
 
 from __future__ import annotations
 
-import abc
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import scipy.linalg
 import torch
-from torch import Tensor
 
 from tramdag.data import Values
-from tramdag.node import Conditional, ContinuousConditional, OrdinalConditional
+from tramdag.fitting.likelihood import ConvexLikelihood, likelihood_of
+from tramdag.node import Conditional
 from tramdag.transforms import inverse_positive
 
-__all__ = ["KKT_TOLERANCE", "Certificate", "fit_exact"]
+__all__ = ["KKT_TOLERANCE", "Certificate", "fit_exact", "minimise"]
 
 KKT_TOLERANCE = 1e-8
 """A fit counts as converged below this residual, in nats per row and unit of psi."""
@@ -41,7 +35,6 @@ _TARGET = 1e-13
 
 _MAX_STEPS = 100
 _MAX_HALVINGS = 60
-_BLOCK_ROWS = 65_536
 
 
 @dataclass(frozen=True)
@@ -85,13 +78,9 @@ def fit_exact(conditional: Conditional, values: Values) -> Certificate:
         The certificate of the solution.
     """
     double = copy.deepcopy(conditional).double()
-    problem: _Problem
-    if isinstance(double, ContinuousConditional):
-        problem = _ContinuousProblem(double, values)
-    elif isinstance(double, OrdinalConditional):
-        problem = _OrdinalProblem(double, values)
-    psi, certificate = _minimise(problem)
-    n_intercept = problem.n_intercept
+    likelihood = likelihood_of(double, values)
+    psi, certificate = minimise(likelihood)
+    n_intercept = likelihood.n_intercept
     solution = torch.from_numpy(psi)
     conditional.intercept[0] = solution[0]
     conditional.intercept[1:] = inverse_positive(solution[1:n_intercept])
@@ -99,134 +88,39 @@ def fit_exact(conditional: Conditional, values: Values) -> Certificate:
     return certificate
 
 
-class _Problem(abc.ABC):
-    """Mean negative log-likelihood of a node as a function of psi, block by block of rows."""
+def minimise(
+    likelihood: ConvexLikelihood, *, fixed: Mapping[int, float] | None = None
+) -> tuple[np.ndarray, Certificate]:
+    """Minimise a convex negative log-likelihood by Newton's method under the increments' bounds.
 
-    n_intercept: int
-    shift: Tensor
-    """Standardised shift columns X, (n, p), float64 on the CPU."""
+    Args:
+        likelihood: The node's likelihood.
+        fixed: Entries of psi that are held at a value (profile likelihood).
 
-    @abc.abstractmethod
-    def start(self) -> np.ndarray:
-        """A feasible psi with finite value."""
-
-    @abc.abstractmethod
-    def block(self, psi: Tensor, rows: slice, *, order: int) -> tuple[Tensor, ...]:
-        """Sums over rows: value, and for ``order=2`` also gradient and Hessian."""
-
-    def __call__(self, psi: np.ndarray, *, order: int) -> tuple[np.ndarray, ...]:
-        """Mean value, and for ``order=2`` also gradient and Hessian."""
-        n = len(self.shift)
-        total: tuple[Tensor, ...] | None = None
-        for start in range(0, n, _BLOCK_ROWS):
-            part = self.block(torch.from_numpy(psi), slice(start, start + _BLOCK_ROWS), order=order)
-            total = part if total is None else tuple(map(torch.add, total, part))
-        assert total is not None
-        return tuple((term / n).numpy() for term in total)
-
-
-class _ContinuousProblem(_Problem):
-    def __init__(self, conditional: ContinuousConditional, values: Values) -> None:
-        encoded = conditional.encode(values)[:3]
-        self.C, self.dC, self.shift = (part.cpu() for part in encoded)
-        self._initial = conditional.transform.initial()
-        self.n_intercept = len(self._initial)
-
-    def start(self) -> np.ndarray:
-        psi = np.zeros(self.n_intercept + self.shift.shape[1])
-        psi[0] = self._initial[0]
-        psi[1 : self.n_intercept] = torch.nn.functional.softplus(self._initial[1:])
-        return psi
-
-    def block(self, psi: Tensor, rows: slice, *, order: int) -> tuple[Tensor, ...]:
-        C, dC, X = self.C[rows], self.dC[rows], self.shift[rows]
-        increments, weights = psi[1 : self.n_intercept], psi[self.n_intercept :]
-        z = psi[0] + C @ increments + X @ weights
-        slope = dC @ increments
-        value = _softplus(z) + _softplus(-z) - torch.log(slope)
-        if order == 0:
-            return (value.sum(),)
-        G = torch.cat([torch.ones_like(z).unsqueeze(-1), C, X], -1)
-        F = torch.sigmoid(z)
-        ratio = dC / slope.unsqueeze(-1)
-        gradient = G.T @ (2 * F - 1)
-        gradient[1 : self.n_intercept] -= ratio.sum(0)
-        hessian = G.T @ (G * (2 * F * torch.sigmoid(-z)).unsqueeze(-1))
-        hessian[1 : self.n_intercept, 1 : self.n_intercept] += ratio.T @ ratio
-        return value.sum(), gradient, hessian
-
-
-class _OrdinalProblem(_Problem):
-    def __init__(self, conditional: OrdinalConditional, values: Values) -> None:
-        level, shift = conditional.encode(values)[:2]
-        self.level, self.shift = level.cpu(), shift.cpu()
-        self.levels = conditional.levels
-        self.n_intercept = self.levels - 1
-        # row k: the coefficients of theta_k in (a, gamma)
-        self._cumulative = torch.ones(self.levels - 1, self.levels - 1, dtype=torch.float64).tril()
-
-    def start(self) -> np.ndarray:
-        counts = torch.bincount(self.level, minlength=self.levels) + 0.5
-        below = counts.cumsum(0)[:-1] / counts.sum()
-        theta = torch.log(below / (1 - below)).to(torch.float64)
-        weights = torch.zeros(self.shift.shape[1], dtype=torch.float64)
-        return torch.cat([theta[:1], theta.diff(), weights]).numpy()
-
-    def block(self, psi: Tensor, rows: slice, *, order: int) -> tuple[Tensor, ...]:
-        level, X = self.level[rows], self.shift[rows]
-        theta = self._cumulative @ psi[: self.n_intercept]
-        shift = X @ psi[self.n_intercept :]
-        has_upper, has_lower = level < self.levels - 1, level > 0
-        upper = theta[level[has_upper]] - shift[has_upper]
-        lower = theta[level[has_lower] - 1] - shift[has_lower]
-        # only inner levels have both ends; increment k is the gap of level k
-        counts = torch.bincount(level, minlength=self.levels)[1:-1].to(torch.float64)
-        gaps = psi[1 : self.n_intercept]
-        seen = counts > 0
-        log_mass = torch.where(seen, torch.log(-torch.expm1(-gaps)), 0.0)
-        value = _softplus(-upper).sum() + _softplus(lower).sum() - (counts * log_mass).sum()
-        if order == 0:
-            return (value,)
-        A_upper = torch.cat([self._cumulative[level[has_upper]], -X[has_upper]], -1)
-        A_lower = torch.cat([self._cumulative[level[has_lower] - 1], -X[has_lower]], -1)
-        p_upper, p_lower = torch.sigmoid(-upper), torch.sigmoid(lower)
-        gradient = A_lower.T @ p_lower - A_upper.T @ p_upper
-        hessian = A_upper.T @ (A_upper * (p_upper * torch.sigmoid(upper)).unsqueeze(-1))
-        hessian += A_lower.T @ (A_lower * (p_lower * torch.sigmoid(-lower)).unsqueeze(-1))
-        mass = -torch.expm1(-gaps)
-        inner = slice(1, self.n_intercept)
-        gradient[inner] -= torch.where(seen, counts * torch.exp(-gaps) / mass, 0.0)
-        curvature = torch.where(seen, counts * torch.exp(-gaps) / mass**2, 0.0)
-        hessian[inner, inner] += torch.diag(curvature)
-        return value, gradient, hessian
-
-
-_softplus = partial(torch.nn.functional.softplus, threshold=40.0)
-
-
-def _minimise(problem: _Problem) -> tuple[np.ndarray, Certificate]:
-    """Newton's method on psi with increments bounded below by zero."""
-    psi = problem.start()
-    n_rows = len(problem.shift)
-    bounded = np.zeros(len(psi), dtype=bool)
-    bounded[1 : problem.n_intercept] = True
-    dependent = _dependent_columns(problem.shift.numpy())
+    Returns:
+        psi and its certificate.
+    """
+    psi = likelihood.start()
+    bounded = likelihood.bounded
+    dependent = _dependent_columns(likelihood.shift.numpy())
     held = np.zeros(len(psi), dtype=bool)
-    held[problem.n_intercept + np.array(dependent, dtype=int)] = True
+    held[likelihood.n_intercept + np.array(dependent, dtype=int)] = True
+    for index, at in (fixed or {}).items():
+        psi[index], held[index] = at, True
     best: tuple[float, float, np.ndarray] | None = None
     for step in range(_MAX_STEPS + 1):
-        value, gradient, hessian = problem(psi, order=2)
+        value, gradient, hessian = likelihood(psi, order=2)
         residual = _kkt_residual(psi, gradient, bounded, held)
         direction = _newton_direction(psi, gradient, hessian, bounded, held)
         promised = -float(gradient @ direction + 0.5 * direction @ hessian @ direction)
         improved = best is None or residual < best[0]
         if improved:
-            best = (residual, max(promised, 0.0) * n_rows, psi)
+            best = (residual, max(promised, 0.0) * likelihood.n, psi)
         # at rounding level neither the value nor the residual improves any more
         exhausted = residual <= _TARGET or (residual <= KKT_TOLERANCE and not improved)
         if exhausted or step == _MAX_STEPS:
             break
-        length = _step_length(problem, psi, float(value), gradient, direction)
+        length = _step_length(likelihood, psi, float(value), gradient, direction)
         if length == 0.0:
             break
         psi = psi + length * direction
@@ -245,7 +139,11 @@ def _kkt_residual(
 
 
 def _step_length(
-    problem: _Problem, psi: np.ndarray, value: float, gradient: np.ndarray, direction: np.ndarray
+    likelihood: ConvexLikelihood,
+    psi: np.ndarray,
+    value: float,
+    gradient: np.ndarray,
+    direction: np.ndarray,
 ) -> float:
     """Armijo step halving; near the optimum, where differences drown in rounding, the full step."""
     slope = float(gradient @ direction)
@@ -253,7 +151,7 @@ def _step_length(
     length = 1.0
     for _ in range(_MAX_HALVINGS):
         with np.errstate(invalid="ignore"):
-            (new,) = problem(psi + length * direction, order=0)
+            (new,) = likelihood(psi + length * direction, order=0)
         if np.isfinite(new) and new <= value + 1e-4 * length * slope + noise:
             return length
         length *= 0.5
