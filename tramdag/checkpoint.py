@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from tramdag import queries
 from tramdag.data import Labels, Values
 from tramdag.errors import DataError
 from tramdag.fitting import FitReport
+from tramdag.inference import Information
 from tramdag.node import Conditional, make_conditional
 from tramdag.spec import Node, causal_order, spec_from_dict, spec_to_dict
 
@@ -30,6 +32,7 @@ __all__ = ["FlowState", "load", "save"]
 
 _FORMAT = "tramdag checkpoint"
 _VERSION = 1
+_ARRAYS = ("estimate", "observed", "scores_crossproduct", "free")
 _CHECK_ROWS = 16
 _TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-3}
 """How far recomputed log densities may lie from the stored ones, nats: processors differ."""
@@ -44,6 +47,7 @@ class FlowState:
         nodes: The specification, in the user's order.
         labels: Labels of ordinal levels.
         report: Report of the fit.
+        information: Second-order information per node: sums over rows, never rows.
         seed: The flow's seed.
         dtype: Floating type.
     """
@@ -52,6 +56,7 @@ class FlowState:
     nodes: Mapping[str, Node]
     labels: Labels
     report: FitReport
+    information: Mapping[str, Information]
     seed: int
     dtype: torch.dtype
 
@@ -68,12 +73,21 @@ def save(path: str | os.PathLike[str], state: FlowState) -> None:
     tensors["check log_prob"] = _joint_log_prob(state.conditionals, rows)
     for name, conditional in state.conditionals.items():
         tensors |= {f"node:{name}:{k}": v for k, v in conditional.state_dict().items()}
+    for name, entry in state.information.items():
+        tensors |= {
+            f"information:{name}:{field}": torch.from_numpy(np.array(getattr(entry, field)))
+            for field in _ARRAYS
+        }
     header = {
         "spec": spec_to_dict(state.nodes),
         "labels": {k: None if v is None else list(v) for k, v in state.labels.items()},
         "dtype": str(state.dtype).removeprefix("torch."),
         "seed": state.seed,
         "report": state.report.to_plain(),
+        "information": {
+            name: {"n": entry.n, "conditional_on_networks": entry.conditional_on_networks}
+            for name, entry in state.information.items()
+        },
     }
     _write(Path(path), header, tensors)
 
@@ -105,7 +119,15 @@ def load(path: str | os.PathLike[str]) -> FlowState:
         )
     labels = {k: None if v is None else tuple(v) for k, v in header["labels"].items()}
     report = FitReport.from_plain(header["report"])
-    return FlowState(conditionals, nodes, labels, report, header["seed"], dtype)
+    information = {
+        name: Information(
+            *(tensors[f"information:{name}:{field}"].numpy() for field in _ARRAYS),
+            n=scalars["n"],
+            conditional_on_networks=scalars["conditional_on_networks"],
+        )
+        for name, scalars in header["information"].items()
+    }
+    return FlowState(conditionals, nodes, labels, report, information, header["seed"], dtype)
 
 
 def _joint_log_prob(conditionals: Mapping[str, Conditional], rows: Values) -> Tensor:

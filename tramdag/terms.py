@@ -50,6 +50,12 @@ class ShiftColumn:
             return parent, self.levels[0]
         return parent, ":".join("-" if level is None else str(level) for level in self.levels)
 
+    @property
+    def name(self) -> str:
+        """One string for messages and matrices: ``Age``, ``mRS_pre=1``, ``T:Age=1:-``."""
+        parent, level = self.label
+        return parent if level is pd.NA else f"{parent}={level}"
+
 
 def _encode_parent(values: Values, name: str, node: Node, dtype: torch.dtype) -> Tensor:
     """Continuous parents as one raw column, ordinal ones as dummies of levels 1..K-1."""

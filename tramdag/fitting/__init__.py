@@ -7,6 +7,7 @@ are trained by Adam, :mod:`.stochastic`.
 from __future__ import annotations
 
 import logging
+import math
 import time
 import warnings
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ import torch
 from tqdm import tqdm
 
 from tramdag.data import Values
-from tramdag.errors import ConvergenceWarning, SpecError, name_list
+from tramdag.errors import ConvergenceWarning, SeparationWarning, SpecError, name_list
 from tramdag.fitting.exact import Certificate, fit_exact
 from tramdag.fitting.report import HISTORY_COLUMNS, FitReport, NodeReport
 from tramdag.fitting.stochastic import (
@@ -168,7 +169,8 @@ def _exact(
         kkt_residual=certificate.kkt_residual,
         newton_decrement=certificate.newton_decrement,
         active_bounds=certificate.active_bounds,
-        inestimable=_column_names(conditional, certificate),
+        inestimable=tuple(conditional.linear.columns[j].name for j in certificate.inestimable),
+        separated=_separated(conditional, certificate),
     )
     row = (report.node, report.epochs, nll, held, None, report.seconds)
     history = pd.DataFrame([row], columns=list(HISTORY_COLUMNS))
@@ -225,9 +227,10 @@ def _trajectory(conditional: Conditional, result: AdamResult) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["node", "epoch", "parent", "level", "estimate"])
 
 
-def _column_names(conditional: Conditional, certificate: Certificate) -> tuple[str, ...]:
-    labels = [conditional.linear.columns[j].label for j in certificate.inestimable]
-    return tuple(p if level is pd.NA else f"{p}={level}" for p, level in labels)
+def _separated(conditional: Conditional, certificate: Certificate) -> tuple[str, ...]:
+    columns = conditional.linear.columns
+    shifts = [f"{columns[j].name} -> {s * math.inf:+}" for j, s in certificate.separated]
+    return (*shifts, *(f"theta[{k}]" for k in certificate.separated_cutpoints))
 
 
 def _warn_if_doubtful(report: NodeReport) -> None:
@@ -237,6 +240,14 @@ def _warn_if_doubtful(report: NodeReport) -> None:
             "estimable from these rows (a level without rows, or a parent that others determine) "
             "and are held at 0.",
             ConvergenceWarning,
+            stacklevel=4,
+        )
+    if report.separated:
+        warnings.warn(
+            f"node {report.node!r}: the levels are separated along {name_list(report.separated)}; "
+            "the likelihood has no finite maximum there, and the estimates are only where the "
+            "solver stopped. Merge sparse levels, drop the term, or read the one-sided interval.",
+            SeparationWarning,
             stacklevel=4,
         )
     if report.solver == "exact" and not report.converged:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg
@@ -22,6 +22,7 @@ import torch
 
 from tramdag.data import Values
 from tramdag.fitting.likelihood import ConvexLikelihood, likelihood_of
+from tramdag.fitting.separation import Separation, find_separation
 from tramdag.node import Conditional
 from tramdag.transforms import inverse_positive
 
@@ -49,6 +50,9 @@ class Certificate:
             model still promises; bounds the gap to the optimum up to higher order.
         active_bounds: Increments k (1-based) at their bound of zero, where h is locally flat or a
             level is empty; no standard error exists for them.
+        separated: Shift columns whose estimate runs off to infinity, with the sign of the direction
+            (+1 or -1); see :mod:`tramdag.fitting.separation`.
+        separated_cutpoints: Cutpoints that do.
         inestimable: Shift columns that are linear combinations of earlier ones, or zero in every
             row; their coefficients are held at zero.
     """
@@ -58,6 +62,8 @@ class Certificate:
     newton_decrement: float
     active_bounds: tuple[int, ...]
     inestimable: tuple[int, ...]
+    separated: tuple[tuple[int, int], ...] = ()
+    separated_cutpoints: tuple[int, ...] = ()
 
     @property
     def converged(self) -> bool:
@@ -81,11 +87,23 @@ def fit_exact(conditional: Conditional, values: Values) -> Certificate:
     likelihood = likelihood_of(double, values)
     psi, certificate = minimise(likelihood)
     n_intercept = likelihood.n_intercept
+    certificate = _with_separation(certificate, find_separation(likelihood, psi))
     solution = torch.from_numpy(psi)
     conditional.intercept[0] = solution[0]
     conditional.intercept[1:] = inverse_positive(solution[1:n_intercept])
     conditional.linear.weight.copy_(solution[n_intercept:])
     return certificate
+
+
+def _with_separation(certificate: Certificate, separation: Separation | None) -> Certificate:
+    if separation is None:
+        return certificate
+    columns = np.flatnonzero(separation.weights)
+    return replace(
+        certificate,
+        separated=tuple((int(j), int(np.sign(separation.weights[j]))) for j in columns),
+        separated_cutpoints=tuple(int(k) for k in np.flatnonzero(separation.cutpoints)),
+    )
 
 
 def minimise(

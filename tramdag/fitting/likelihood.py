@@ -153,7 +153,7 @@ class OrdinalLikelihood(ConvexLikelihood):
         value = positive(-upper).sum() + positive(lower).sum() - (counts * log_mass).sum()
         if order == 0:
             return (value,)
-        A_upper, A_lower = self._designs(rows)
+        A_upper, A_lower = self.designs(rows)
         q_upper, p_lower = torch.sigmoid(-upper), torch.sigmoid(lower)
         gradient = A_lower.T @ p_lower - A_upper.T @ q_upper
         hessian = A_upper.T @ (A_upper * (q_upper * torch.sigmoid(upper)).unsqueeze(-1))
@@ -168,7 +168,7 @@ class OrdinalLikelihood(ConvexLikelihood):
     def scores(self, psi: np.ndarray) -> np.ndarray:
         parameters, rows = torch.from_numpy(psi), slice(None)
         upper, lower = self.ends(parameters, rows)
-        A_upper, A_lower = self._designs(rows)
+        A_upper, A_lower = self.designs(rows)
         scores = A_upper * torch.sigmoid(-upper).unsqueeze(-1)
         scores -= A_lower * torch.sigmoid(lower).unsqueeze(-1)
         gaps = parameters[1 : self.n_intercept]
@@ -187,8 +187,8 @@ class OrdinalLikelihood(ConvexLikelihood):
             level
         ] - shift
 
-    def _designs(self, rows: slice) -> tuple[Tensor, Tensor]:
-        """Coefficients of both ends in psi; rows of zeros where an end is infinite."""
+    def designs(self, rows: slice) -> tuple[Tensor, Tensor]:
+        """Coefficients of upper and lower end in psi; rows of zeros where an end is infinite."""
         level, X = self.level[rows], self.shift[rows]
         none = self._cumulative.new_zeros(1, self.n_intercept)
         upper = torch.cat([self._cumulative, none])[level]

@@ -29,6 +29,8 @@ class NodeReport:
         newton_decrement: Likewise, nats.
         active_bounds: Increments at their bound.
         inestimable: Coefficients held at zero, as ``parent`` or ``parent=level``.
+        separated: Coefficients and cutpoints whose estimate runs off to infinity, as
+            ``T=1 -> +inf`` or ``theta[5]``.
     """
 
     node: str
@@ -43,6 +45,12 @@ class NodeReport:
     newton_decrement: float | None = None
     active_bounds: tuple[int, ...] = ()
     inestimable: tuple[str, ...] = ()
+    separated: tuple[str, ...] = ()
+
+    @property
+    def separated_names(self) -> tuple[str, ...]:
+        """The labels in ``separated``, without their direction."""
+        return tuple(label.split(" -> ")[0] for label in self.separated)
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,7 @@ class FitReport:
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> FitReport:
         """Report from its plain form."""
-        tuples = ("active_bounds", "inestimable")
+        tuples = ("active_bounds", "inestimable", "separated")
         entries: list[dict[str, Any]] = [
             {k: tuple(v) if k in tuples else v for k, v in entry.items()}
             for entry in plain["nodes"]

@@ -1,4 +1,4 @@
-"""What a fitted flow says about its parameters: coefficients, cutpoints, fitted shift curves."""
+"""Point estimates in the form that a reader wants: coefficients, cutpoints, curves."""
 
 from __future__ import annotations
 

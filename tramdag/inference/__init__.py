@@ -1,0 +1,36 @@
+"""What a fit says about its parameters and how sure it is."""
+
+from tramdag.inference.information import (
+    Information,
+    cluster_sums,
+    covariance,
+    information_of,
+    scores_of,
+)
+from tramdag.inference.parameters import coefficients, cutpoints, shift_curve, transformation
+from tramdag.inference.profile import profile_interval
+from tramdag.inference.summary import (
+    SUMMARY_COLUMNS,
+    check_level,
+    fit_statistics,
+    likelihood_ratio_test,
+    summary_table,
+)
+
+__all__ = [
+    "SUMMARY_COLUMNS",
+    "Information",
+    "check_level",
+    "cluster_sums",
+    "coefficients",
+    "covariance",
+    "cutpoints",
+    "fit_statistics",
+    "information_of",
+    "likelihood_ratio_test",
+    "profile_interval",
+    "scores_of",
+    "shift_curve",
+    "summary_table",
+    "transformation",
+]
