@@ -119,14 +119,10 @@ def load(path: str | os.PathLike[str]) -> FlowState:
         )
     labels = {k: None if v is None else tuple(v) for k, v in header["labels"].items()}
     report = FitReport.from_plain(header["report"])
-    information = {
-        name: Information(
-            *(tensors[f"information:{name}:{field}"].numpy() for field in _ARRAYS),
-            n=scalars["n"],
-            conditional_on_networks=scalars["conditional_on_networks"],
-        )
-        for name, scalars in header["information"].items()
-    }
+    information = {}
+    for name, scalars in header["information"].items():
+        arrays: dict[str, Any] = {f: tensors[f"information:{name}:{f}"].numpy() for f in _ARRAYS}
+        information[name] = Information(**arrays, **scalars)
     return FlowState(conditionals, nodes, labels, report, information, header["seed"], dtype)
 
 

@@ -48,7 +48,8 @@ def truncated_icdf(v: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
     Returns:
         z with lower < z <= upper, shape ``(*batch,)``.
     """
-    v = v.clamp(_MASS_MARGIN, 1.0 - _MASS_MARGIN)
+    margin = max(_MASS_MARGIN, torch.finfo(v.dtype).eps)
+    v = v.clamp(margin, 1.0 - margin)
     log_v, log_w = torch.log(v), torch.log1p(-v)
     log_p = torch.logaddexp(log_w + logsigmoid(lower), log_v + logsigmoid(upper))
     log_q = torch.logaddexp(log_w + logsigmoid(-lower), log_v + logsigmoid(-upper))
