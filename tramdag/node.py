@@ -268,10 +268,14 @@ class OrdinalConditional(Conditional):
         cutpoints, gaps = self._cutpoints_and_gaps(self.encode_parents(parents, n))
         return _log_interval(cutpoints[:, :-1], cutpoints[:, 1:], gaps)
 
+    def cutpoints(self, parents: Values, *, n: int) -> Tensor:
+        """Cutpoints given the parents of n rows, with infinite ends; shape ``(n, K + 1)``."""
+        return self._cutpoints_and_gaps(self.encode_parents(parents, n))[0]
+
     def interval(self, values: Values) -> tuple[Tensor, Tensor]:
         """Ends of the latent interval (l, u] of each observed level, shape ``(n,)`` each."""
         level = values[self.name].unsqueeze(-1)
-        cutpoints, _ = self._cutpoints_and_gaps(self.encode_parents(values, len(level)))
+        cutpoints = self.cutpoints(values, n=len(level))
         return cutpoints.gather(-1, level).squeeze(-1), cutpoints.gather(-1, level + 1).squeeze(-1)
 
     @override
@@ -281,8 +285,7 @@ class OrdinalConditional(Conditional):
 
     @override
     def generate(self, parents: Values, latents: Tensor) -> Tensor:
-        cutpoints, _ = self._cutpoints_and_gaps(self.encode_parents(parents, len(latents)))
-        inner = cutpoints[:, 1:-1]
+        inner = self.cutpoints(parents, n=len(latents))[:, 1:-1]
         return (latents.to(self.dtype).unsqueeze(-1) > inner).sum(-1)
 
 

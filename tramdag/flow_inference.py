@@ -1,0 +1,208 @@
+"""The verbs that read a fit: coefficients, covariances, intervals, curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from tramdag import inference, queries
+from tramdag.data import known_node
+from tramdag.errors import DataError, SpecError, name_list
+from tramdag.flow_state import FlowBase
+from tramdag.node import ContinuousConditional
+
+__all__ = ["InferenceVerbs"]
+
+
+class InferenceVerbs(FlowBase):
+    """Verbs about parameters; see :class:`~tramdag.CausalFlowDAG`."""
+
+    def attach(self, train_df: pd.DataFrame) -> Self:
+        """Give a loaded flow its training rows back, which no checkpoint holds; returns the flow.
+
+        Cluster covariances, profile intervals and tests need them.
+
+        Raises:
+            DataError: They are not the rows of the fit: their likelihood differs from the report's.
+        """
+        self._require_fit("attach")
+        rows = self._on_device(self._encode(train_df))
+        for entry in self.report.node_reports:
+            if entry.solver != "exact":
+                continue
+            nll = -queries.log_prob(self._conditionals, rows)[entry.node].mean().item()
+            if len(train_df) != entry.n or abs(nll - entry.nll) > 1e-6:
+                raise DataError(
+                    f"attach: node {entry.node!r} was fitted to {entry.n} rows with a mean "
+                    f"negative log-likelihood of {entry.nll:.6f}; these {len(train_df)} rows give "
+                    f"{nll:.6f}."
+                )
+        self._training = rows
+        return self
+
+    def coef(self) -> pd.DataFrame:
+        """Linear shift coefficients; see :func:`tramdag.inference.coefficients`."""
+        self._require_fit("coef")
+        return inference.coefficients(self._conditionals)
+
+    def odds_ratios(self, level: float = 0.95) -> pd.DataFrame:
+        """Odds ratios exp(beta) of all linear coefficients with Wald intervals.
+
+        Per unit of the parent, or against level 0: the factor on the odds of X <= x (continuous
+        nodes) or of X > k (ordinal nodes).
+
+        Returns:
+            Columns node, parent, level, reference, odds_ratio, lower, upper, status.
+        """
+        table = self.summary(level=level)
+        kept = ["node", "parent", "level", "reference"]
+        ratios = table[[*kept, "odds_ratio", "odds_ratio_lower", "odds_ratio_upper", "status"]]
+        return ratios.rename(columns={"odds_ratio_lower": "lower", "odds_ratio_upper": "upper"})
+
+    def vcov(
+        self, node: str, kind: str = "observed", *, cluster: ArrayLike | None = None
+    ) -> pd.DataFrame:
+        """Covariance of a node's parameters; see :func:`tramdag.inference.covariance`.
+
+        Args:
+            node: A node's name.
+            kind: ``"observed"`` or ``"sandwich"``.
+            cluster: One label per training row; the sandwich then sums scores within clusters.
+
+        Returns:
+            A square table: coefficients in raw units, then (classical nodes) theta.
+        """
+        self._require_fit("vcov")
+        conditional = self._conditionals[known_node(node, self._nodes, what="vcov")]
+        sums = None
+        if cluster is not None:
+            if kind != "sandwich":
+                raise SpecError("vcov: cluster= goes with kind='sandwich'.")
+            rows = self._rows("vcov(cluster=)")
+            sums = inference.cluster_sums(inference.scores_of(conditional, rows), cluster)
+        return inference.covariance(
+            conditional, self._information_of(node), kind=kind, cluster_scores=sums
+        )
+
+    def summary(
+        self,
+        node: str | None = None,
+        *,
+        level: float = 0.95,
+        kind: str = "observed",
+        cluster: ArrayLike | None = None,
+    ) -> pd.DataFrame:
+        """Wald table of the linear coefficients; see :func:`tramdag.inference.summary_table`.
+
+        Args:
+            node: One node, or None for all.
+            level: Confidence level of the intervals.
+            kind: ``"observed"`` or ``"sandwich"`` standard errors.
+            cluster: See :meth:`vcov`.
+
+        Returns:
+            One row per coefficient; ``attrs["fit"]`` holds :meth:`fit_statistics` as dicts by node.
+        """
+        self._require_fit("summary")
+        inference.check_level(level)
+        names = self._order if node is None else [known_node(node, self._nodes, what="summary")]
+        tables = []
+        for name in names:
+            conditional = self._conditionals[name]
+            if conditional.linear.columns:
+                matrix = self.vcov(name, kind, cluster=cluster)
+                information = self._information_of(name)
+                tables.append(
+                    inference.summary_table(
+                        conditional, information, matrix, self._entry(name), level=level
+                    )
+                )
+        empty = pd.DataFrame(columns=inference.SUMMARY_COLUMNS)
+        table = pd.concat(tables, ignore_index=True) if tables else empty
+        statistics = self.fit_statistics().set_index("node").loc[list(names)]
+        table.attrs["fit"] = statistics.to_dict("index")
+        return table
+
+    def fit_statistics(self) -> pd.DataFrame:
+        """Log-likelihood, AIC, BIC, certificate; see :func:`tramdag.inference.fit_statistics`."""
+        self._require_fit("fit_statistics")
+        exact = [r.node for r in self.report.node_reports if r.solver == "exact"]
+        information = {name: self._information_of(name) for name in exact}
+        return inference.fit_statistics(self.report, information)
+
+    def confidence_interval(
+        self,
+        node: str,
+        coefficient: str,
+        *,
+        level: float = 0.95,
+        method: str = "wald",
+    ) -> tuple[float, float]:
+        """Interval of one linear coefficient, raw units.
+
+        Args:
+            node: The child.
+            coefficient: Its label as in :meth:`vcov`, for example ``"Age"`` or ``"T=1"``.
+            level: Confidence level.
+            method: ``"wald"``, or ``"profile"`` (classical nodes), which is one-sided where the
+                data separate the levels.
+
+        Raises:
+            SpecError: Unknown node, coefficient or method.
+        """
+        self._require_fit("confidence_interval")
+        inference.check_level(level)
+        conditional = self._conditionals[known_node(node, self._nodes, what="confidence_interval")]
+        labels = [column.name for column in conditional.linear.columns]
+        if coefficient not in labels:
+            raise SpecError(
+                f"confidence_interval: node {node!r} has no coefficient {coefficient!r}; it has "
+                f"{name_list(labels)}."
+            )
+        index = labels.index(coefficient)
+        if method == "wald":
+            row = self.summary(node, level=level).iloc[index]
+            return float(row["lower"]), float(row["upper"])
+        if method != "profile":
+            raise SpecError(f"method={method!r} is unknown; allowed are 'wald', 'profile'.")
+        rows = self._rows("profile intervals")
+        found = inference.profile_interval(conditional, rows, index, level=level)
+        return found.lower, found.upper
+
+    def cutpoints(self, node: str) -> np.ndarray:
+        """Cutpoints of an ordinal node in raw units; see :func:`tramdag.inference.cutpoints`."""
+        self._require_fit("cutpoints")
+        return inference.cutpoints(
+            self._conditionals[known_node(node, self._nodes, what="cutpoints")]
+        )
+
+    def shift_curve(self, node: str, parent: str, values: Sequence[float]) -> pd.DataFrame:
+        """Fitted shift of one parent on a child; see :func:`tramdag.inference.shift_curve`."""
+        self._require_fit("shift_curve")
+        known_node(node, self._nodes, what="shift_curve")
+        known_node(parent, self._nodes, what="shift_curve")
+        grid = self._encode(pd.DataFrame({parent: np.asarray(values)}), columns=[parent])
+        return inference.shift_curve(self._conditionals[node], parent, grid, np.asarray(values))
+
+    def transformation(self, df: pd.DataFrame, node: str) -> pd.DataFrame:
+        """h(x) of a continuous node and its log derivative per unit of x, shifts left out.
+
+        Args:
+            df: Rows with the node's column and its parents.
+            node: A continuous node.
+
+        Returns:
+            Columns x, h, log_derivative; df's index.
+        """
+        self._require_fit("transformation")
+        conditional = self._conditionals[known_node(node, self._nodes, what="transformation")]
+        if not isinstance(conditional, ContinuousConditional):
+            raise SpecError(f"transformation: node {node!r} is ordinal; use cutpoints({node!r}).")
+        values = self._encode(df, columns=[node, *conditional.parents])
+        h, log_derivative = inference.transformation(conditional, values)
+        columns = {"x": values[node], "h": h, "log_derivative": log_derivative}
+        return pd.DataFrame({k: v.cpu().numpy() for k, v in columns.items()}, index=df.index)

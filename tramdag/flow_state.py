@@ -1,0 +1,132 @@
+"""What a flow consists of, and the doors that its verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Self
+
+import pandas as pd
+import torch
+
+from tramdag import inference
+from tramdag.data import Labels, Values, encode_frame
+from tramdag.errors import NotFittedError, SpecError
+from tramdag.fitting import FitReport, NodeReport
+from tramdag.latent import derive_seed, fresh_seed
+from tramdag.node import Conditional, make_conditional
+from tramdag.spec import Node, Spec, causal_order, check_spec
+
+__all__ = ["FlowBase"]
+
+_DTYPES = {"float64": torch.float64, "float32": torch.float32}
+
+
+def _known_dtype(dtype: torch.dtype | str) -> torch.dtype:
+    found: torch.dtype | None = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
+    if found is None or found not in _DTYPES.values():
+        raise SpecError(f"dtype={dtype!r} must be float64 or float32.")
+    return found
+
+
+class FlowBase:
+    """Specification, conditional laws and the state of the last fit."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        seed: int | None = None,
+        dtype: torch.dtype | str = torch.float64,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        checked = check_spec(spec)
+        self._order = causal_order(checked)
+        self._nodes = {name: checked[name] for name in checked}
+        self._dtype = _known_dtype(dtype)
+        self._device = torch.device(device)
+        self._seed = fresh_seed() if seed is None else int(seed)
+        self._calls = 0
+        self._labels: Labels = {}
+        self._report: FitReport | None = None
+        self._training: Values | None = None
+        self._information: dict[str, inference.Information] = {}
+        self._conditionals = self._make_conditionals()
+
+    def _make_conditionals(self) -> dict[str, Conditional]:
+        made = {
+            name: make_conditional(name, self._nodes, seed=self._seed, dtype=self._dtype)
+            for name in self._order
+        }
+        return {name: conditional.to(self._device) for name, conditional in made.items()}
+
+    def __repr__(self) -> str:
+        state = "fitted" if self._report is not None else "not fitted"
+        return f"CausalFlowDAG({', '.join(self._order)}; {state})"
+
+    @property
+    def spec(self) -> dict[str, Node]:
+        """The nodes by name."""
+        return dict(self._nodes)
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Node names, every parent before its children."""
+        return self._order
+
+    @property
+    def conditionals(self) -> Mapping[str, Conditional]:
+        """The nodes' conditional laws (torch modules), in causal order."""
+        return self._conditionals
+
+    @property
+    def report(self) -> FitReport:
+        """Report of the last fit: solver, likelihood and certificate per node."""
+        self._require_fit("report")
+        assert self._report is not None
+        return self._report
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """The last fit epoch by epoch; columns see :class:`~tramdag.fitting.FitReport`."""
+        return self.report.history
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move the parameters to a device, in place; returns the flow."""
+        self._device = torch.device(device)
+        for conditional in self._conditionals.values():
+            conditional.to(self._device)
+        return self
+
+    def _require_fit(self, verb: str) -> None:
+        if self._report is None:
+            raise NotFittedError(f"{verb} needs a fitted flow; call fit(train_df) first.")
+
+    def _rows(self, verb: str) -> Values:
+        if self._training is None:
+            raise NotFittedError(
+                f"{verb} needs the training rows, which a checkpoint does not hold; call "
+                "attach(train_df) first."
+            )
+        return self._on_device(self._training)
+
+    def _entry(self, node: str) -> NodeReport:
+        return next(entry for entry in self.report.node_reports if entry.node == node)
+
+    def _information_of(self, node: str) -> inference.Information:
+        if node not in self._information:
+            self._information[node] = inference.information_of(
+                self._conditionals[node], self._rows("standard errors"), self._entry(node)
+            )
+        return self._information[node]
+
+    def _encode(self, df: pd.DataFrame, columns: Iterable[str] | None = None) -> Values:
+        return encode_frame(df, self._nodes, self._labels, columns=columns)
+
+    def _on_device(self, values: Values) -> Values:
+        return {name: column.to(self._device) for name, column in values.items()}
+
+    def _next_seed(self, seed: int | None) -> int:
+        if seed is not None:
+            return int(seed)
+        self._calls += 1
+        return derive_seed(self._seed, "call", self._calls)
