@@ -1,7 +1,8 @@
 """The face of the library: a DAG of conditional laws, fitted once, asked on all three levels.
 
-Its verbs stand in three rooms: fitting and keeping here, questions about variables in
-:mod:`tramdag.flow_queries`, questions about parameters in :mod:`tramdag.flow_inference`.
+Its verbs stand in four rooms: fitting and keeping here, questions about variables in
+:mod:`tramdag.flow_queries` and :mod:`tramdag.flow_effects`, about parameters in
+:mod:`tramdag.flow_inference`.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from tramdag import checkpoint
 from tramdag.data import check_training_frame, encode_frame, learn_labels
 from tramdag.fitting import FitSettings, check_solvable, fit_conditionals
 from tramdag.fitting.stochastic import AdamSettings
+from tramdag.flow_effects import EffectVerbs
 from tramdag.flow_inference import InferenceVerbs
 from tramdag.flow_queries import QueryVerbs
 
 __all__ = ["CausalFlowDAG"]
 
 
-class CausalFlowDAG(QueryVerbs, InferenceVerbs):
+class CausalFlowDAG(QueryVerbs, EffectVerbs, InferenceVerbs):
     r"""A TRAM-DAG: each variable of a known DAG is a transformation model of its parents.
 
     Continuous: :math:`u = h(x; \theta) + \text{shifts}` with u standard logistic. Ordinal:

@@ -210,7 +210,14 @@ class ContinuousConditional(Conditional):
     @override
     def generate(self, parents: Values, latents: Tensor) -> Tensor:
         raw, shift = self.parameters_given(*self.encode_parents(parents, len(latents)))
-        return self.unscale(self.transform.inverse(raw, latents.to(self.dtype) - shift))
+        z = latents.to(self.dtype) - shift
+        with torch.no_grad():
+            s = self.transform.inverse(raw, z)
+        if torch.is_grad_enabled():
+            # one Newton step from the solution: no change in value, the implicit derivative in s
+            h, log_slope = self.transform.call_and_ladj(raw, *self.transform.prepare(s))
+            s = s - (h - z) / log_slope.exp().detach()
+        return self.unscale(s)
 
 
 class OrdinalConditional(Conditional):

@@ -5,6 +5,7 @@ from tramdag.inference.information import (
     cluster_sums,
     covariance,
     information_of,
+    psi_covariance,
     scores_of,
 )
 from tramdag.inference.parameters import coefficients, cutpoints, shift_curve, transformation
@@ -29,6 +30,7 @@ __all__ = [
     "information_of",
     "likelihood_ratio_test",
     "profile_interval",
+    "psi_covariance",
     "scores_of",
     "shift_curve",
     "summary_table",

@@ -30,7 +30,16 @@ from tramdag.fitting.report import NodeReport
 from tramdag.node import Conditional, OrdinalConditional
 from tramdag.transforms import positive
 
-__all__ = ["KINDS", "Information", "covariance", "information_of", "parameter_labels", "scores_of"]
+__all__ = [
+    "KINDS",
+    "Information",
+    "cluster_sums",
+    "covariance",
+    "information_of",
+    "parameter_labels",
+    "psi_covariance",
+    "scores_of",
+]
 
 KINDS = ("observed", "sandwich")
 
@@ -179,6 +188,14 @@ def covariance(
     kept = [j for j, label in enumerate(labels) if _has_error(conditional, information, j)]
     names = [labels[j] for j in kept]
     return pd.DataFrame(raw[np.ix_(kept, kept)], index=names, columns=names)
+
+
+def psi_covariance(information: Information) -> np.ndarray:
+    """Inverse observed information in psi, zero for parameters without standard error, (q, q)."""
+    free = np.flatnonzero(information.free)
+    full = np.zeros_like(information.observed)
+    full[np.ix_(free, free)] = _inverse(information.observed[np.ix_(free, free)])
+    return full
 
 
 def parameter_labels(conditional: Conditional) -> list[str]:

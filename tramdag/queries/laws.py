@@ -30,7 +30,16 @@ from tramdag.node import Conditional, ContinuousConditional, OrdinalConditional
 from tramdag.queries.mediation import Particles, mediators_of, n_branches, propagate
 from tramdag.queries.sampling import Interventions
 
-__all__ = ["N_SCRAMBLES", "LawResult", "cdf", "density", "pmf", "quantile"]
+__all__ = [
+    "N_SCRAMBLES",
+    "LawResult",
+    "cdf",
+    "density",
+    "pmf",
+    "quantile",
+    "scramble_error",
+    "sobol_points",
+]
 
 N_SCRAMBLES = 8
 """Independent scramblings of the Sobol points."""
@@ -96,7 +105,7 @@ class Query:
         n_continuous = sum(
             isinstance(self.conditionals[name], ContinuousConditional) for name in mediators
         )
-        points = _sobol_points(self.n_points, n_continuous, self.seed)
+        points = sobol_points(self.n_points, n_continuous, self.seed)
         device = self.leaf.intercept.device
         given = {**self.values, **self.fixed, **(extra or {})}
         given = {name: column.to(device) for name, column in given.items()}
@@ -212,7 +221,7 @@ def _mixture_quantile(
     by_point = particles.average(_component_cdf(leaf, particles, high))
     at = {**particles.values, leaf.name: particles.of_rows(high)}
     slope = particles.average(leaf.log_prob(at).exp().unsqueeze(-1)).mean(1).squeeze(-1)
-    return high, float((_scramble_error(by_point).squeeze(-1) / slope).max())
+    return high, float((scramble_error(by_point).squeeze(-1) / slope).max())
 
 
 def _component_cdf(leaf: ContinuousConditional, particles: Particles, at: Tensor) -> Tensor:
@@ -232,17 +241,17 @@ def _average(
         by_point = particles.average(functional(particles))
         means.append(by_point.mean(1))
         if particles.n_points > 1:
-            errors.append(float(_scramble_error(by_point).max()))
+            errors.append(float(scramble_error(by_point).max()))
     return LawResult(torch.cat(means), max(errors))
 
 
-def _scramble_error(by_point: Tensor) -> Tensor:
+def scramble_error(by_point: Tensor) -> Tensor:
     """Standard error of the mean over points, from the spread of scramblings; ``(n, k)``."""
     by_scramble = by_point.unflatten(1, (N_SCRAMBLES, -1)).mean(2)
     return by_scramble.std(1) / N_SCRAMBLES**0.5
 
 
-def _sobol_points(n_points: int, dimension: int, seed: int) -> Tensor:
+def sobol_points(n_points: int, dimension: int, seed: int) -> Tensor:
     """Scrambled Sobol points in the open unit cube, the scramblings one after another."""
     if dimension == 0:
         return torch.zeros(1, 0, dtype=torch.float64)
