@@ -1,0 +1,399 @@
+"""The cross-check's tables: their signs, their gaps, their joins, and the jobs that write them."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from replication import crosscheck
+from replication.classical_fit import ClassicalFitError
+from replication.crosscheck import (
+    compare,
+    crosscheck_r,
+    crosscheck_statsmodels,
+    our_rows,
+    reference_rows,
+)
+from replication.crosscheck_programs import PYTHON_PROGRAMS
+from replication.frozen_r import freeze_reference, read_frozen
+
+SPEC = {
+    "x": {"kind": "continuous"},
+    "group": {"kind": "ordinal", "levels": 3},
+    "z": {"kind": "continuous", "parents": {"x": "ls", "group": "ls"}},
+    "t": {"kind": "ordinal", "levels": 2, "parents": {"x": "ls"}},
+    "y": {"kind": "ordinal", "levels": 4, "parents": {"x": "ls", "group": "ls", "t": "ls"}},
+}
+EFFECT = {"treatment": "t", "outcome": "y", "at_most": 1}
+
+
+def draw(n=600, seed=0):
+    """Rows whose log odds ratios are 1 (x -> z), 0.5 (x -> y), -1 (t -> y), 0.3 per group."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=n)
+    group = rng.integers(0, 3, size=n)
+    z = (rng.logistic(size=n) - x - 0.3 * group) / 2
+    t = (rng.logistic(size=n) > -0.5 * x).astype(int)
+    y = np.searchsorted([-1.0, 0.5, 1.5], 0.5 * x + 0.3 * group - t + rng.logistic(size=n))
+    return pd.DataFrame({"x": x, "group": group, "z": z, "t": t, "y": y})
+
+
+def pick(table, **keys):
+    chosen = np.logical_and.reduce([table[name] == value for name, value in keys.items()])
+    return table[chosen]
+
+
+def value_of(table, **keys):
+    (value,) = pick(table, **keys)["value"]
+    return value
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return reference_rows(draw(), SPEC, programs=PYTHON_PROGRAMS, effects=[EFFECT])
+
+
+def test_every_classical_node_has_its_rows(reference):
+    counts = reference.groupby(["node", "quantity"]).size().to_dict()
+    assert counts == {
+        ("x", "log_likelihood"): 1,
+        ("group", "cutpoint"): 2,
+        ("group", "log_likelihood"): 1,
+        ("z", "coefficient"): 3,
+        ("z", "std_error"): 3,
+        ("z", "log_likelihood"): 1,
+        ("t", "coefficient"): 1,
+        ("t", "std_error"): 1,
+        ("t", "cutpoint"): 1,
+        ("t", "log_likelihood"): 1,
+        ("y", "coefficient"): 4,
+        ("y", "std_error"): 4,
+        ("y", "cutpoint"): 3,
+        ("y", "log_likelihood"): 1,
+        ("y", "ate"): 1,
+    }
+
+
+def test_signs_are_those_of_the_library(reference):
+    for node, parent, truth in [("z", "x", 1.0), ("y", "x", 0.5), ("t", "x", 0.5)]:
+        keys = {"node": node, "parent": parent}
+        estimate = value_of(reference, quantity="coefficient", **keys)
+        assert abs(estimate - truth) < 5 * value_of(reference, quantity="std_error", **keys)
+
+
+def test_the_effect_is_the_mean_difference_of_predicted_probabilities(reference):
+    df = draw()
+    rows = pick(reference, node="y")
+    cutpoint = value_of(rows, quantity="cutpoint", level=1)
+    slope = value_of(rows, quantity="coefficient", parent="x")
+    effect = value_of(rows, quantity="coefficient", parent="t", level=1)
+    groups = {
+        level: value_of(rows, quantity="coefficient", parent="group", level=level)
+        for level in (1, 2)
+    }
+    shift = slope * df["x"] + df["group"].map(groups | {0: 0.0})
+    treated, control = (1 / (1 + np.exp(-(cutpoint - shift - arm))) for arm in (effect, 0.0))
+    assert value_of(rows, quantity="ate") == pytest.approx((treated - control).mean(), abs=1e-12)
+
+
+def test_the_effect_is_averaged_over_the_trial():
+    df = draw()
+    trial = df[df["x"] > 1]
+    table = reference_rows(df, SPEC, programs=PYTHON_PROGRAMS, trial=trial, effects=[EFFECT])
+    without = reference_rows(df, SPEC, programs=PYTHON_PROGRAMS, effects=[EFFECT])
+    assert value_of(table, quantity="ate") != value_of(without, quantity="ate")
+    assert pick(table, quantity="coefficient").equals(pick(without, quantity="coefficient"))
+
+
+def test_an_effect_through_a_mediator_is_left_open_with_a_reason():
+    spec = {"t": SPEC["t"] | {"parents": {}}, "x": SPEC["x"] | {"parents": {"t": "ls"}}}
+    spec["y"] = {"kind": "ordinal", "levels": 4, "parents": {"x": "ls", "t": "ls"}}
+    table = reference_rows(draw(), spec, programs=PYTHON_PROGRAMS, effects=[EFFECT])
+    (row,) = pick(table, quantity="ate").to_dict("records")
+    assert np.isnan(row["value"])
+    assert "x stands between t and y" in row["note"]
+
+
+def test_an_ancestor_with_joint_networks_does_not_hide_the_effect():
+    joint = [{"kind": "ci", "parents": ["x", "group"]}]
+    spec = SPEC | {"t": {"kind": "ordinal", "levels": 2, "terms": joint}}
+    table = reference_rows(draw(), spec, programs=PYTHON_PROGRAMS, effects=[EFFECT])
+    assert np.isfinite(value_of(table, quantity="ate"))
+
+
+def test_nodes_with_networks_are_left_out():
+    spec = SPEC | {"y": {"kind": "ordinal", "levels": 4, "parents": {"x": "cs", "t": "ls"}}}
+    table = reference_rows(draw(), spec, programs=PYTHON_PROGRAMS)
+    assert set(table["node"]) == {"x", "group", "z", "t"}
+
+
+def test_a_level_that_no_row_has_is_listed_without_a_value():
+    df = draw()
+    df = df[df["group"] < 2]
+    spec = SPEC | {"group": {"kind": "ordinal", "levels": 3}}
+    table = reference_rows(df, spec, programs=PYTHON_PROGRAMS, trial=draw(), effects=[EFFECT])
+    (row,) = pick(table, node="y", quantity="coefficient", parent="group", level=2).to_dict(
+        "records"
+    )
+    assert np.isnan(row["value"])
+    assert row["note"] == "no row has group = 2"
+    assert "the population has group = 2" in pick(table, quantity="ate")["note"].item()
+    assert "level 2 of 'group' has no rows" in pick(table, node="group")["note"].item()
+
+
+def test_a_node_whose_levels_are_separated_is_listed_with_the_reason(caplog):
+    df = draw()
+    df["t"] = (df["x"] > 0).astype(int)
+    table = reference_rows(df, SPEC, programs=PYTHON_PROGRAMS)
+    (row,) = pick(table, node="t").to_dict("records")
+    assert np.isnan(row["value"])
+    assert "separated by 'x'" in row["note"]
+    assert "node t" in caplog.text
+
+
+def test_a_product_term_is_listed_as_not_covered():
+    spec = SPEC | {
+        "z": {"kind": "continuous", "terms": [{"kind": "ls", "parents": ["x", "group"]}]}
+    }
+    table = reference_rows(draw(), spec, programs=PYTHON_PROGRAMS)
+    assert "product term of x and group" in pick(table, node="z")["note"].item()
+
+
+def test_a_missing_column_is_named():
+    table = reference_rows(draw().drop(columns="x"), SPEC, programs=PYTHON_PROGRAMS)
+    assert "there is no column 'x'" in pick(table, node="t")["note"].item()
+
+
+def test_terms_and_parents_are_two_ways_to_write_one_model():
+    terms = [{"kind": "ls", "parents": [name]} for name in ("x", "group", "t")]
+    spec = SPEC | {"y": {"kind": "ordinal", "levels": 4, "terms": terms}}
+    first = reference_rows(draw(), SPEC, programs=PYTHON_PROGRAMS)
+    assert reference_rows(draw(), spec, programs=PYTHON_PROGRAMS).equals(first)
+
+
+OURS = pd.DataFrame(
+    [
+        ("a", "coefficient", "x", None, 1.1),
+        ("a", "coefficient", "g", 1, -2.0),
+        ("a", "log_likelihood", "", None, -10.0),
+    ],
+    columns=["node", "quantity", "parent", "level", "estimate"],
+)
+THEIRS = pd.DataFrame(
+    [
+        ("a", "R", "coefficient", "x", None, 1.0, ""),
+        ("a", "R", "std_error", "x", None, 0.5, ""),
+        ("a", "R", "coefficient", "g", 1, -2.0, ""),
+        ("a", "R", "coefficient", "g", 2, 3.0, ""),
+        ("a", "S", "log_likelihood", "", None, -8.0, ""),
+    ],
+    columns=["node", "reference", "quantity", "parent", "level", "value", "note"],
+)
+
+
+def test_compare_keeps_every_reference_row_and_adds_the_differences():
+    table = compare(OURS, THEIRS)
+    assert len(table) == len(THEIRS)
+    assert table["estimate"].fillna(99).tolist() == [1.1, 99, -2.0, 99, -10.0]
+    assert table["difference"].fillna(99).to_numpy() == pytest.approx([0.1, 99, 0, 99, -2])
+    assert table["relative_difference"].fillna(99).to_numpy() == pytest.approx(
+        [0.1, 99, 0, 99, -0.25]
+    )
+    assert table["difference_in_se"].fillna(99).to_numpy() == pytest.approx([0.2, 99, 99, 99, 99])
+
+
+def test_compare_gives_the_same_after_a_round_trip_through_csv(tmp_path):
+    for name, table in (("ours", OURS), ("theirs", THEIRS)):
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    again = compare(*(pd.read_csv(tmp_path / f"{name}.csv") for name in ("ours", "theirs")))
+    pd.testing.assert_frame_equal(again, compare(OURS, THEIRS))
+
+
+def test_compare_joins_seed_by_seed():
+    ours = pd.concat([OURS.assign(seed=0), OURS.assign(seed=1, estimate=0.0)])
+    theirs = pd.concat([THEIRS.assign(seed=seed) for seed in (0, 1)])
+    table = compare(ours, theirs)
+    assert pick(table, seed=0)["estimate"].iloc[0] == 1.1
+    assert pick(table, seed=1)["estimate"].iloc[0] == 0.0
+
+
+def test_compare_refuses_two_estimates_of_one_number():
+    with pytest.raises(ValueError, match="3 rows of ours repeat a key"):
+        compare(pd.concat([OURS, OURS]), THEIRS)
+
+
+def test_our_rows_takes_the_tables_of_a_fit():
+    coefficients = pd.DataFrame(
+        {
+            "node": ["y", "y"],
+            "parameter": ["shift", "cutpoint"],
+            "parent": ["x", None],
+            "level": [None, 0],
+            "estimate": [0.5, -1.0],
+        }
+    )
+    nodes = pd.DataFrame({"node": ["y"], "n": [100], "nll": [0.75]})
+    effects = pd.DataFrame([EFFECT | {"estimate": 0.2}])
+    rows = our_rows(coefficients, nodes, effects).to_dict("records")
+    assert [(row["quantity"], row["parent"], row["estimate"]) for row in rows] == [
+        ("coefficient", "x", 0.5),
+        ("cutpoint", "", -1.0),
+        ("log_likelihood", "", -75.0),
+        ("ate", "t", 0.2),
+    ]
+
+
+@pytest.fixture
+def files(tmp_path):
+    two_seeds = [draw(seed=seed).assign(seed=seed) for seed in (3, 4)]
+    draw().to_csv(tmp_path / "obs.csv", index=False)
+    pd.concat(two_seeds).to_csv(tmp_path / "seeds.csv", index=False)
+    return tmp_path
+
+
+def test_the_statsmodels_job_writes_what_reference_rows_returns(files, reference):
+    crosscheck_statsmodels(
+        observational=files / "obs.csv", spec=SPEC, output=files / "out.csv", effects=[EFFECT]
+    )
+    written = pd.read_csv(files / "out.csv")
+    assert written["value"].to_numpy() == pytest.approx(reference["value"].to_numpy(), nan_ok=True)
+
+
+def test_each_seed_is_fitted_to_its_own_rows(files):
+    crosscheck_statsmodels(
+        observational=files / "seeds.csv",
+        spec=SPEC,
+        output=files / "out.csv",
+        by_seed=True,
+        seeds=[3, 4],
+    )
+    written = pd.read_csv(files / "out.csv")
+    expected = reference_rows(draw(seed=4), SPEC, programs=PYTHON_PROGRAMS)
+    assert pick(written, seed=4)["value"].to_numpy() == pytest.approx(
+        expected["value"].to_numpy(), nan_ok=True
+    )
+
+
+def test_seeds_that_share_their_rows_share_the_reference(files):
+    crosscheck_statsmodels(
+        observational=files / "obs.csv", spec=SPEC, output=files / "out.csv", seeds=[0, 1]
+    )
+    written = pd.read_csv(files / "out.csv")
+    first, second = (pick(written, seed=seed)["value"].to_numpy() for seed in (0, 1))
+    assert np.array_equal(first, second, equal_nan=True)
+
+
+def test_rows_by_seed_need_the_seeds(files):
+    with pytest.raises(ClassicalFitError, match="by_seed=True needs the seeds"):
+        crosscheck_statsmodels(
+            observational=files / "seeds.csv", spec=SPEC, output=files / "out.csv", by_seed=True
+        )
+
+
+@pytest.fixture
+def no_r(monkeypatch):
+    monkeypatch.setattr(crosscheck, "r_unavailable_reason", lambda: "there is no R on PATH")
+
+
+def stroke_job(stroke, **changes):
+    cohort = stroke.cohort
+    arguments = {
+        "observational": cohort.observational,
+        "spec": cohort.spec,
+        "trial": cohort.trial,
+        "effects": cohort.effects,
+        "frozen": cohort.folder,
+    }
+    crosscheck_r(**(arguments | changes))
+
+
+@pytest.mark.usefixtures("no_r")
+def test_without_r_the_committed_results_are_marked_frozen(stroke, tmp_path):
+    stroke_job(stroke, output=tmp_path / "out.csv")
+    written = pd.read_csv(tmp_path / "out.csv")
+    assert set(written["reference"]) == {
+        "R polr (frozen)",
+        "R glm (frozen)",
+        "R polr semiparametric (frozen)",
+    }
+    assert np.isfinite(written["value"]).all()
+
+
+@pytest.mark.usefixtures("no_r")
+def test_defaults_that_r_never_sees_do_not_matter_to_the_committed_results(stroke, tmp_path):
+    spec = {
+        name: node | ({"n_coefs": 30} if node["kind"] == "continuous" else {})
+        for name, node in stroke.cohort.spec.items()
+    }
+    stroke_job(stroke, output=tmp_path / "out.csv", spec=spec)
+    assert pd.read_csv(tmp_path / "out.csv")["reference"].str.endswith("(frozen)").all()
+
+
+@pytest.mark.usefixtures("no_r")
+@pytest.mark.parametrize("changed", ["data", "specification", "effects"])
+def test_committed_results_of_something_else_do_not_stand_in(stroke, tmp_path, changed):
+    other = tmp_path / "obs.csv"
+    stroke.df.iloc[1:].to_csv(other, index=False)
+    node = {"kind": "ordinal", "levels": 2, "parents": {"Age": "ls"}}
+    changes = {
+        "data": {"observational": other},
+        "specification": {"spec": stroke.cohort.spec | {"T": node}},
+        "effects": {"effects": ()},
+    }[changed]
+    stroke_job(stroke, output=tmp_path / "out.csv", **changes)
+    written = pd.read_csv(tmp_path / "out.csv")
+    assert written["value"].isna().all()
+    assert written["note"].str.contains(f"belong to another {changed}").all()
+
+
+@pytest.mark.usefixtures("no_r")
+def test_without_r_and_without_committed_results_the_table_says_so(files):
+    crosscheck_r(observational=files / "obs.csv", spec=SPEC, output=files / "out.csv")
+    written = pd.read_csv(files / "out.csv")
+    assert written["node"].tolist() == list(SPEC)
+    assert written["value"].isna().all()
+    assert set(written["note"]) == {"R is not available: there is no R on PATH"}
+
+
+def test_a_folder_without_committed_results_is_named(tmp_path, stroke):
+    with pytest.raises(ClassicalFitError, match="holds no committed results"):
+        read_frozen(tmp_path, observational=stroke.cohort.observational, spec=stroke.cohort.spec)
+
+
+@pytest.mark.r
+def test_r_and_statsmodels_agree_on_fresh_rows(files, in_r_process):
+    arguments = {"observational": files / "obs.csv", "spec": SPEC, "effects": [EFFECT]}
+    in_r_process(crosscheck_r, output=files / "r.csv", **arguments)
+    crosscheck_statsmodels(output=files / "statsmodels.csv", **arguments)
+    ours = pd.read_csv(files / "statsmodels.csv").rename(columns={"value": "estimate"})
+    table = compare(ours, pd.read_csv(files / "r.csv"))
+    exact = table[table["reference"].isin(["R polr", "R glm"]) & (table["quantity"] != "std_error")]
+    assert len(exact) == 15
+    assert exact["difference"].abs().max() < 2e-5
+    smooth = pick(table, reference="R polr semiparametric", quantity="coefficient")
+    # the same rows, but an arbitrary transform instead of a polynomial
+    assert smooth["difference_in_se"].abs().max() < 0.5
+
+
+@pytest.mark.parametrize("stroke", ["ls"], indirect=True)
+@pytest.mark.r
+def test_freezing_refuses_to_replace_what_differs(stroke, tmp_path, in_r_process):
+    cohort = dataclasses.replace(stroke.cohort, folder=tmp_path / "ref_ls")
+    assert in_r_process(freeze_reference, cohort) is True
+    assert in_r_process(freeze_reference, cohort) is False
+    table = tmp_path / "ref_ls" / "r.csv"
+    changed = pd.read_csv(table)
+    changed.loc[5, "value"] += 1e-4
+    changed.to_csv(table, index=False)
+    before = table.read_bytes()
+    with pytest.raises(ClassicalFitError, match="differs from R in line 7"):
+        in_r_process(freeze_reference, cohort)
+    assert table.read_bytes() == before
+
+
+@pytest.mark.parametrize("stroke", ["ls"], indirect=True)
+def test_verifying_reports_a_missing_table(stroke, tmp_path):
+    cohort = dataclasses.replace(stroke.cohort, folder=tmp_path / "ref_ls")
+    with pytest.raises(ClassicalFitError, match=r"r\.csv is missing"):
+        freeze_reference(cohort, write=False)
+    assert not (tmp_path / "ref_ls").exists()

@@ -1,0 +1,1 @@
+"""The replication around the library: experiments, references, metrics, figures and tables."""
