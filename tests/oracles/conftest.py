@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
+
 from replication.frozen_r import Cohort, frozen_cohorts
 from replication.polr import r_unavailable_reason
 

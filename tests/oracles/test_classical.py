@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy import stats
+from scipy.special import comb, expit
+
 from replication.bernstein_mle import fit_bernstein
 from replication.classical import fit_logit, fit_ordered_model
 from replication.classical_fit import ClassicalFitError
 from replication.frozen_r import read_frozen
-from scipy import stats
-from scipy.special import comb, expit
 
 
 def committed(stroke, node, quantity):

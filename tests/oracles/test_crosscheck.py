@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+
 from replication import crosscheck
 from replication.classical_fit import ClassicalFitError
 from replication.crosscheck import (

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from replication.classical_fit import ClassicalFitError, check_design, check_levels, check_overlap
 from replication.frozen_r import freeze_reference
 from replication.polr import fit_glm, fit_polr, fit_semiparametric, r_versions
