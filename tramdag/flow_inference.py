@@ -134,6 +134,27 @@ class InferenceVerbs(FlowBase):
         information = {name: self._information_of(name) for name in exact}
         return inference.fit_statistics(self.report, information)
 
+    def term_tests(self, node: str | None = None) -> pd.DataFrame:
+        """Score tests of linear shifts against richer terms; :mod:`tramdag.inference.term_tests`.
+
+        Args:
+            node: One classical node, or None for all of them.
+
+        Returns:
+            Columns node, parent, level, alternative, statistic, df, p. On an ordinal node the
+            alternative ``"ci"`` is the proportional-odds test.
+        """
+        self._require_fit("term_tests")
+        classical = [n for n, c in self._conditionals.items() if c.is_classical]
+        names = classical if node is None else [known_node(node, self._nodes, what="term_tests")]
+        rows = self._rows("term_tests")
+        tables = [
+            inference.term_tests(self._conditionals[name], self._information_of(name), rows)
+            for name in names
+        ]
+        filled = [table for table in tables if len(table)]
+        return pd.concat(filled, ignore_index=True) if filled else tables[0]
+
     def confidence_interval(
         self,
         node: str,

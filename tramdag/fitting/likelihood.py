@@ -16,6 +16,8 @@ log-likelihood is convex:
 from __future__ import annotations
 
 import abc
+import copy
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -29,6 +31,42 @@ from tramdag.transforms import positive
 __all__ = ["ContinuousLikelihood", "ConvexLikelihood", "OrdinalLikelihood", "likelihood_of"]
 
 _BLOCK_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class Local:
+    """A row's log-likelihood to second order in its two linear predictors.
+
+    The predictors are (z, h') for a continuous node and the interval's (upper, lower) end for an
+    ordinal one; both are linear in psi.
+
+    Attributes:
+        designs: Coefficients of the predictors in psi, shape ``(n, q)`` each.
+        gradients: First derivatives, shape ``(n,)`` each.
+        curvatures: Negative second derivatives: both pure ones, then the mixed one.
+    """
+
+    designs: tuple[Tensor, Tensor]
+    gradients: tuple[Tensor, Tensor]
+    curvatures: tuple[Tensor, Tensor, Tensor]
+
+    def scores(self) -> Tensor:
+        """Score of every row, shape ``(n, q)``."""
+        (first, second), (g1, g2) = self.designs, self.gradients
+        return first * g1.unsqueeze(-1) + second * g2.unsqueeze(-1)
+
+    def information(self) -> Tensor:
+        """Observed information of all rows, shape ``(q, q)``."""
+        (first, second), (k11, k22, k12) = self.designs, self.curvatures
+        mixed = first.T @ (second * k12.unsqueeze(-1))
+        pure = first.T @ (first * k11.unsqueeze(-1)) + second.T @ (second * k22.unsqueeze(-1))
+        return pure + mixed + mixed.T
+
+    def extended(self, extra: tuple[Tensor, Tensor]) -> Local:
+        """The same rows with more parameters; ``extra`` are their coefficients."""
+        pairs = zip(self.designs, extra, strict=True)
+        first, second = (torch.cat(pair, -1) for pair in pairs)
+        return replace(self, designs=(first, second))
 
 
 class ConvexLikelihood(abc.ABC):
@@ -61,8 +99,12 @@ class ConvexLikelihood(abc.ABC):
         """Sums over rows: value, and for ``order=2`` also gradient and Hessian."""
 
     @abc.abstractmethod
+    def local(self, psi: np.ndarray) -> Local:
+        """Derivatives of every row's log-likelihood in its two linear predictors."""
+
     def scores(self, psi: np.ndarray) -> np.ndarray:
         """Gradient of every row's log-likelihood, shape ``(n, len(psi))``."""
+        return self.local(psi).scores().numpy()
 
     def __call__(self, psi: np.ndarray, *, order: int) -> tuple[np.ndarray, ...]:
         """Mean value, and for ``order=2`` also gradient and Hessian."""
@@ -105,11 +147,18 @@ class ContinuousLikelihood(ConvexLikelihood):
         return value.sum(), gradient, hessian
 
     @override
-    def scores(self, psi: np.ndarray) -> np.ndarray:
+    def local(self, psi: np.ndarray) -> Local:
         z, slope = self._z_and_slope(torch.from_numpy(psi), slice(None))
-        scores = self._design(slice(None)) * (1 - 2 * torch.sigmoid(z)).unsqueeze(-1)
-        scores[:, 1 : self.n_intercept] += self.dC / slope.unsqueeze(-1)
-        return scores.numpy()
+        F = torch.sigmoid(z)
+        n_weights = self.shift.shape[1]
+        slope_design = torch.cat(
+            [z.new_zeros(len(z), 1), self.dC, z.new_zeros(len(z), n_weights)], -1
+        )
+        return Local(
+            designs=(self._design(slice(None)), slope_design),
+            gradients=(1 - 2 * F, 1 / slope),
+            curvatures=(2 * F * (1 - F), 1 / slope**2, torch.zeros_like(z)),
+        )
 
     def _z_and_slope(self, psi: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
         increments, weights = psi[1 : self.n_intercept], psi[self.n_intercept :]
@@ -165,17 +214,24 @@ class OrdinalLikelihood(ConvexLikelihood):
         return value, gradient, hessian
 
     @override
-    def scores(self, psi: np.ndarray) -> np.ndarray:
-        parameters, rows = torch.from_numpy(psi), slice(None)
-        upper, lower = self.ends(parameters, rows)
-        A_upper, A_lower = self.designs(rows)
-        scores = A_upper * torch.sigmoid(-upper).unsqueeze(-1)
-        scores -= A_lower * torch.sigmoid(lower).unsqueeze(-1)
-        gaps = parameters[1 : self.n_intercept]
-        inner = (self.level > 0) & (self.level < self.levels - 1)
-        level = self.level[inner]
-        scores[inner.nonzero().squeeze(-1), level] += 1.0 / torch.expm1(gaps[level - 1])
-        return scores.numpy()
+    def local(self, psi: np.ndarray) -> Local:
+        upper, lower = self.ends(torch.from_numpy(psi), slice(None))
+        inner = upper.isfinite() & lower.isfinite()
+        gap = torch.where(inner, upper - lower, torch.inf)
+        pull = 1 / torch.expm1(gap)
+        bend = pull * (1 + pull)  # e^-d / (1 - e^-d)^2
+        q_upper, p_lower = torch.sigmoid(-upper), torch.sigmoid(lower)
+        return Local(
+            designs=self.designs(slice(None)),
+            gradients=(q_upper + pull, -p_lower - pull),
+            curvatures=(q_upper * (1 - q_upper) + bend, p_lower * (1 - p_lower) + bend, -bend),
+        )
+
+    def at_level(self, level: int) -> OrdinalLikelihood:
+        """The same rows as if each had shown ``level``."""
+        other = copy.copy(self)
+        other.level = torch.full_like(self.level, level)
+        return other
 
     def ends(self, psi: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
         """Upper and lower end of every row's latent interval, infinite at the outer levels."""

@@ -17,6 +17,7 @@ from tramdag.inference.summary import (
     likelihood_ratio_test,
     summary_table,
 )
+from tramdag.inference.term_tests import term_tests
 
 __all__ = [
     "SUMMARY_COLUMNS",
@@ -34,5 +35,6 @@ __all__ = [
     "scores_of",
     "shift_curve",
     "summary_table",
+    "term_tests",
     "transformation",
 ]
