@@ -21,6 +21,7 @@ __all__ = [
     "Do",
     "Labels",
     "Values",
+    "check_frame",
     "check_training_frame",
     "decode_frame",
     "encode_do",
@@ -89,8 +90,7 @@ def encode_frame(
         DataError: Not a DataFrame, no rows, a missing or doubled column, a missing or infinite
             value, a level out of range or fractional; the message names node, row and value.
     """
-    if not isinstance(df, pd.DataFrame):
-        raise DataError(f"expected a pandas DataFrame, got {type(df).__name__}.")
+    check_frame(df)
     names = list(nodes if columns is None else columns)
     missing = [name for name in names if name not in df.columns]
     if missing:
@@ -101,6 +101,17 @@ def encode_frame(
     if len(df) == 0:
         raise DataError("the table has no rows; at least one is needed.")
     return {name: _encode_column(_column(df, name), nodes[name], name, labels) for name in names}
+
+
+def check_frame(df: pd.DataFrame) -> int:
+    """The number of rows of a table.
+
+    Raises:
+        DataError: It is no DataFrame.
+    """
+    if not isinstance(df, pd.DataFrame):
+        raise DataError(f"expected a pandas DataFrame, got {type(df).__name__}.")
+    return len(df)
 
 
 def check_training_frame(values: Values, nodes: Mapping[str, Node], *, what: str) -> None:
@@ -205,8 +216,7 @@ def encode_latents(
 
 
 def _column(df: pd.DataFrame, name: str) -> pd.Series:
-    if not isinstance(df, pd.DataFrame):
-        raise DataError(f"expected a pandas DataFrame, got {type(df).__name__}.")
+    check_frame(df)
     if name not in df.columns:
         raise DataError(f"the table lacks the column {name!r}; it has {name_list(df.columns)}.")
     column = df[name]
@@ -248,13 +258,11 @@ def _check_categories(dtype: pd.CategoricalDtype, name: str, node: OrdinalNode) 
 
 def _numbers(column: pd.Series, where: str) -> Tensor:
     """Float64 tensor of a column, refusing what is not a finite number."""
-    try:
+    real = pd.api.types.is_numeric_dtype(column.dtype) and column.dtype.kind != "c"
+    if real:
         array = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError):
-        raise DataError(
-            f"{where} has the type {column.dtype}, for example {column.iloc[0]!r}; numbers are "
-            "needed (an ordered Categorical for labelled levels)."
-        ) from None
+    else:
+        array = _numbers_of_objects(column, where)
     bad = ~np.isfinite(array)
     if bad.any():
         first = int(np.argmax(bad))
@@ -265,6 +273,18 @@ def _numbers(column: pd.Series, where: str) -> Tensor:
             "these rows or impute them first."
         )
     return torch.from_numpy(np.array(array, dtype=np.float64))
+
+
+def _numbers_of_objects(column: pd.Series, where: str) -> np.ndarray:
+    """Numbers in a column of another type, such as object; text is never parsed."""
+    missing = column.isna().to_numpy()
+    for row, value in column[~missing].items():
+        if not isinstance(value, Real):
+            raise DataError(
+                f"{where} has the type {column.dtype} with the value {value!r} at row {row!r}; "
+                "numbers are needed (an ordered Categorical for labelled levels)."
+            )
+    return np.where(missing, np.nan, column.where(~column.isna(), 0.0)).astype(np.float64)
 
 
 def _codes(

@@ -89,7 +89,7 @@ class CausalFlowDAG(QueryVerbs, EffectVerbs, InferenceVerbs):
             learning_rate: Adam's (highest) rate.
             batch_size: Rows per step.
             verbose: Log the validation value every so many epochs (logger ``tramdag``); 0 never.
-            seed: Seed of validation split and batch order; None takes the flow's.
+            seed: Seed of initial weights, validation split and batch order; None takes the flow's.
             restore_best: Keep the weights of the best validation value, not the last ones.
             schedule: None (constant), ``"plateau"`` (halved after ``plateau_patience`` epochs
                 without improvement, ends at a thousandth), ``"onecycle"`` or ``"cosine"``.
@@ -133,12 +133,12 @@ class CausalFlowDAG(QueryVerbs, EffectVerbs, InferenceVerbs):
         validation = (
             None if val_df is None else self._on_device(encode_frame(val_df, self._nodes, labels))
         )
+        fit_seed = self._seed if seed is None else int(seed)
         if warm_start:
             self._require_fit("fit(warm_start=True)")
             fitted = copy.deepcopy(self._conditionals)
         else:
-            fitted = self._make_conditionals()
-        fit_seed = self._seed if seed is None else seed
+            fitted = self._make_conditionals(fit_seed)
         report = fit_conditionals(fitted, train, validation, settings, seed=fit_seed)
         self._conditionals, self._labels, self._report = fitted, labels, report
         self._training, self._information = train, {}

@@ -9,10 +9,18 @@ import pandas as pd
 import torch
 
 from tramdag import queries
-from tramdag.data import Do, decode_frame, encode_do, encode_frame, encode_latents, known_node
+from tramdag.data import (
+    Do,
+    check_frame,
+    decode_frame,
+    encode_do,
+    encode_frame,
+    encode_latents,
+    known_node,
+)
 from tramdag.errors import SpecError, name_list
 from tramdag.flow_state import FlowBase
-from tramdag.spec import OrdinalNode
+from tramdag.spec import OrdinalNode, is_whole_number
 
 __all__ = ["QueryVerbs"]
 
@@ -66,11 +74,13 @@ class QueryVerbs(FlowBase):
         self._require_fit("sample")
         if n is None and u is None:
             raise SpecError("sample: give the number of rows n, or latents u from abduct(df).")
-        if n is not None and (isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1):
+        if n is not None and not is_whole_number(n, at_least=1):
             raise SpecError(f"sample: n={n!r} must be a whole number of at least 1.")
         latents, index, rows = None, None, n
         if u is not None:
-            latents = encode_latents(u, self._nodes, n=n, given=do or ())
+            # a callable acts on the value that the row's own latent gives
+            given = [name for name, value in (do or {}).items() if not callable(value)]
+            latents = encode_latents(u, self._nodes, n=n, given=given)
             index, rows = u.index, len(u)
         assert rows is not None
         values = queries.sample(
@@ -201,7 +211,7 @@ class QueryVerbs(FlowBase):
         if not ((levels > 0) & (levels < 1)).all():
             raise SpecError(f"quantile: q={q!r} must lie strictly between 0 and 1.")
         return self._law_table(
-            queries.quantile(query, torch.from_numpy(levels)), df, levels.tolist()
+            queries.quantile(query, torch.from_numpy(levels.copy())), df, levels.tolist()
         )
 
     def abduct(self, df: pd.DataFrame, *, seed: int | None = None) -> pd.DataFrame:
@@ -269,16 +279,17 @@ class QueryVerbs(FlowBase):
             raise SpecError(
                 f"{verb}: scope={scope!r} is unknown; allowed are {name_list(queries.SCOPES)}."
             )
-        if n_points < 8 or n_points & (n_points - 1):
+        if not is_whole_number(n_points, at_least=8) or n_points & (n_points - 1):
             raise SpecError(f"{verb}: n_points={n_points!r} must be a power of two of at least 8.")
-        interventions = encode_do(do, self._nodes, self._labels, len(df))
+        n = check_frame(df)
+        interventions = encode_do(do, self._nodes, self._labels, n)
         needed = queries.needed_columns(self._conditionals, node, interventions, scope=scope)
         return queries.Query(
             conditionals=self._conditionals,
             values=self._encode(df, columns=needed),
             node=node,
             interventions=interventions,
-            n=len(df),
+            n=n,
             scope=scope,
             n_points=n_points,
             seed=seed,
@@ -294,7 +305,7 @@ class QueryVerbs(FlowBase):
         grid = np.atleast_1d(np.asarray(at, dtype=float))
         if grid.ndim != 1 or not np.isfinite(grid).all():
             raise SpecError(f"at={at!r} must be one finite number or a flat sequence of them.")
-        return grid.tolist(), torch.from_numpy(grid).expand(len(df), -1)
+        return grid.tolist(), torch.from_numpy(grid.copy()).expand(len(df), -1)
 
     @staticmethod
     def _law_table(

@@ -50,11 +50,11 @@ class FlowBase:
         self._report: FitReport | None = None
         self._training: Values | None = None
         self._information: dict[str, inference.Information] = {}
-        self._conditionals = self._make_conditionals()
+        self._conditionals = self._make_conditionals(self._seed)
 
-    def _make_conditionals(self) -> dict[str, Conditional]:
+    def _make_conditionals(self, seed: int) -> dict[str, Conditional]:
         made = {
-            name: make_conditional(name, self._nodes, seed=self._seed, dtype=self._dtype)
+            name: make_conditional(name, self._nodes, seed=seed, dtype=self._dtype)
             for name in self._order
         }
         return {name: conditional.to(self._device) for name, conditional in made.items()}

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from numbers import Integral
 from typing import Any, ClassVar
 
 from tramdag.errors import SpecError, did_you_mean, name_list
@@ -37,6 +38,7 @@ __all__ = [
     "causal_order",
     "check_spec",
     "descendants",
+    "is_whole_number",
     "spec_from_dict",
     "spec_to_dict",
 ]
@@ -46,6 +48,11 @@ TRANSFORMS = ("bernstein", "spline", "affine")
 
 DEFAULT_HIDDEN = (32, 32)
 """Widths of the hidden layers of a network term."""
+
+
+def is_whole_number(value: object, *, at_least: int) -> bool:
+    """Whether a value is an integer, NumPy's included but no bool, of at least ``at_least``."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= at_least
 
 
 @dataclass(frozen=True, init=False)
@@ -86,12 +93,12 @@ class _NetworkTerm(Term):
 
     def __init__(self, *parents: str, hidden: Sequence[int] = DEFAULT_HIDDEN) -> None:
         super().__init__(*parents)
-        if not all(isinstance(width, int) and width > 0 for width in hidden):
+        if isinstance(hidden, str) or not all(is_whole_number(w, at_least=1) for w in hidden):
             raise SpecError(
                 f"{type(self).__name__}{parents!r}: hidden={hidden!r} must be a sequence of "
                 "positive layer widths, such as (32, 32)."
             )
-        object.__setattr__(self, "hidden", tuple(hidden))
+        object.__setattr__(self, "hidden", tuple(int(width) for width in hidden))
 
 
 class CS(_NetworkTerm):
@@ -120,7 +127,7 @@ def _terms_from_parents(parents: Mapping[str, str]) -> tuple[Term, ...]:
             "use terms=[...] for the general notation."
         )
     for name, kind in parents.items():
-        if kind not in _TERMS:
+        if not isinstance(kind, str) or kind not in _TERMS:
             raise SpecError(
                 f"parent {name!r} has the unknown term {kind!r}; allowed are "
                 f"{name_list(_TERMS)}.{did_you_mean(kind, _TERMS)}"
@@ -192,11 +199,11 @@ class ContinuousNode(Node):
                 f"transform={transform!r} is unknown; allowed are {name_list(TRANSFORMS)}."
                 f"{did_you_mean(transform, TRANSFORMS)}"
             )
-        if isinstance(n_coefs, bool) or not isinstance(n_coefs, int) or n_coefs < 2:
+        if not is_whole_number(n_coefs, at_least=2):
             raise SpecError(f"n_coefs={n_coefs!r} must be a whole number of at least 2.")
         object.__setattr__(self, "terms", _resolve_terms(parents, terms))
         object.__setattr__(self, "transform", transform)
-        object.__setattr__(self, "n_coefs", n_coefs)
+        object.__setattr__(self, "n_coefs", int(n_coefs))
 
 
 @dataclass(frozen=True, init=False)
@@ -221,13 +228,13 @@ class OrdinalNode(Node):
         *,
         terms: Sequence[Term] | None = None,
     ) -> None:
-        if isinstance(levels, bool) or not isinstance(levels, int) or levels < 2:
+        if not is_whole_number(levels, at_least=2):
             raise SpecError(
                 f"levels={levels!r} must be a whole number of at least 2: an ordinal node has the "
                 "levels 0, 1, ..., levels - 1."
             )
         object.__setattr__(self, "terms", _resolve_terms(parents, terms))
-        object.__setattr__(self, "levels", levels)
+        object.__setattr__(self, "levels", int(levels))
 
 
 Spec = Mapping[str, Node]
@@ -275,8 +282,7 @@ def causal_order(spec: Spec) -> tuple[str, ...]:
     try:
         sorter.prepare()
     except CycleError as error:
-        # graphlib lists the cycle from effect to cause
-        cycle = " -> ".join(reversed(error.args[1]))
+        cycle = " -> ".join(error.args[1])
         raise SpecError(
             f"the graph has a cycle, {cycle}: causes must form a DAG, remove one of these edges."
         ) from None
@@ -346,10 +352,16 @@ def _term_to_dict(term: Term) -> dict[str, Any]:
 
 
 def _term_from_dict(plain: Mapping[str, Any]) -> Term:
+    if not isinstance(plain, Mapping):
+        raise SpecError(
+            f'a term is a mapping such as {{"kind": "ls", "parents": ["Age"]}}, got {plain!r}.'
+        )
     options = dict(plain)
     kind, parents = options.pop("kind", None), options.pop("parents", ())
-    if kind not in _TERMS:
+    if not isinstance(kind, str) or kind not in _TERMS:
         raise SpecError(f"unknown term kind {kind!r}; allowed are {name_list(_TERMS)}.")
+    if isinstance(parents, str) or not isinstance(parents, Sequence):
+        raise SpecError(f"parents={parents!r} of a term must be a list of names, such as ['Age'].")
     return _TERMS[kind](*parents, **options)
 
 
@@ -369,8 +381,10 @@ def _node_from_dict(plain: Mapping[str, Any]) -> Node:
         raise SpecError(f'expected a mapping such as {{"kind": "continuous"}}, got {plain!r}.')
     options = dict(plain)
     kind = options.pop("kind", None)
-    if kind not in _NODES:
+    if not isinstance(kind, str) or kind not in _NODES:
         raise SpecError(f"unknown kind {kind!r}; allowed are {name_list(_NODES)}.")
     if "terms" in options:
+        if isinstance(options["terms"], str) or not isinstance(options["terms"], Sequence):
+            raise SpecError(f"terms={options['terms']!r} must be a list of terms.")
         options["terms"] = [_term_from_dict(term) for term in options["terms"]]
     return _NODES[kind](**options)

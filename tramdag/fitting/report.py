@@ -94,7 +94,9 @@ class FitReport:
         return {
             "nodes": [vars(report) for report in self.node_reports],
             "history": self.history.to_dict("list"),
-            "trajectories": self.trajectories.astype({"level": object}).to_dict("list"),
+            "trajectories": self.trajectories.astype(object)
+            .where(self.trajectories.notna(), None)
+            .to_dict("list"),
         }
 
     @classmethod
@@ -106,4 +108,7 @@ class FitReport:
             for entry in plain["nodes"]
         ]
         reports = tuple(NodeReport(**entry) for entry in entries)
-        return cls(reports, pd.DataFrame(plain["history"]), pd.DataFrame(plain["trajectories"]))
+        trajectories = pd.DataFrame(plain["trajectories"])
+        # JSON knows no <NA>: the level of a continuous parent comes back as None
+        trajectories["level"] = [pd.NA if v is None else v for v in trajectories["level"]]
+        return cls(reports, pd.DataFrame(plain["history"]), trajectories)

@@ -18,6 +18,7 @@ from tramdag import latent
 from tramdag.data import Values
 from tramdag.errors import SpecError, name_list
 from tramdag.node import Conditional
+from tramdag.spec import is_whole_number
 from tramdag.transforms import inverse_positive, positive
 
 __all__ = ["SCHEDULES", "AdamResult", "AdamSettings", "fit_adam", "lift_increments", "mean_nll"]
@@ -56,8 +57,9 @@ class AdamSettings:
         if self.freeze_patience is not None:
             whole["freeze_patience"] = self.freeze_patience
         for name, value in whole.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if not is_whole_number(value, at_least=1):
                 raise SpecError(f"fit: {name}={value!r} must be a whole number of at least 1.")
+            object.__setattr__(self, name, int(value))
         if not self.learning_rate > 0 or not math.isfinite(self.learning_rate):
             raise SpecError(f"fit: learning_rate={self.learning_rate!r} must be positive.")
         if not self.min_delta >= 0:

@@ -35,7 +35,8 @@ def coefficients(conditionals: Mapping[str, Conditional]) -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows, columns=["node", "parent", "level", "estimate"])
     table["estimate"] = table["estimate"].astype(float)
-    return table.assign(odds_ratio=np.exp(table["estimate"]))
+    with np.errstate(over="ignore"):  # an odds ratio per tiny unit may exceed any float
+        return table.assign(odds_ratio=np.exp(table["estimate"]))
 
 
 @torch.no_grad()

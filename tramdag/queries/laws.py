@@ -99,21 +99,22 @@ class Query:
             for name, action in self.interventions.items()
         }
 
-    def blocks(self, extra: Values | None = None) -> Iterator[tuple[Particles, Values]]:
-        """Particles of the rows, block by block, and the rows' own columns beside them."""
+    def blocks(self) -> Iterator[tuple[Particles, slice]]:
+        """Particles of the rows, block by block, and the rows that each block holds."""
         mediators = mediators_of(self.conditionals, self.node, self.interventions, scope=self.scope)
         n_continuous = sum(
             isinstance(self.conditionals[name], ContinuousConditional) for name in mediators
         )
         points = sobol_points(self.n_points, n_continuous, self.seed)
         device = self.leaf.intercept.device
-        given = {**self.values, **self.fixed, **(extra or {})}
+        given = {**self.values, **self.fixed}
         given = {name: column.to(device) for name, column in given.items()}
         size = max(1, _BLOCK_PARTICLES // (len(points) * n_branches(self.conditionals, mediators)))
         for start in range(0, self.n, size):
-            rows = {name: column[start : start + size] for name, column in given.items()}
-            n = min(size, self.n - start)
-            yield propagate(self.conditionals, rows, mediators, points.to(device), n), rows
+            rows = slice(start, min(start + size, self.n))
+            part = {name: column[rows] for name, column in given.items()}
+            n = rows.stop - start
+            yield propagate(self.conditionals, part, mediators, points.to(device), n), rows
 
 
 @torch.no_grad()
@@ -125,7 +126,7 @@ def pmf(query: Query) -> LawResult:
         level = query.fixed[query.node]
         return LawResult(one_hot(level, leaf.levels).to(leaf.dtype), 0.0)
 
-    def probabilities(particles: Particles) -> Tensor:
+    def probabilities(particles: Particles, rows: slice) -> Tensor:
         return leaf.log_pmf(particles.values, n=len(particles.owner)).exp()
 
     return _average(query, probabilities)
@@ -148,28 +149,28 @@ def cdf(query: Query, at: Tensor) -> LawResult:
     if query.node in query.fixed:
         below = query.fixed[query.node].unsqueeze(-1) <= at
         return LawResult(below.to(leaf.dtype), 0.0)
-    columns = {f"at {k}": at[:, k] for k in range(at.shape[1])}
 
-    def below_at(particles: Particles) -> Tensor:
-        return torch.stack([_cdf_at(leaf, particles, name) for name in columns], -1)
+    def below_at(particles: Particles, rows: slice) -> Tensor:
+        return torch.cat(
+            [_component_cdf(leaf, particles, column) for column in at[rows].unbind(-1)], -1
+        )
 
-    return _average(query, below_at, columns)
+    return _average(query, below_at)
 
 
 @torch.no_grad()
 def density(query: Query, at: Tensor) -> LawResult:
     """Density of a continuous node at ``at`` (n, k), per unit of the column; result ``(n, k)``."""
     leaf = query.leaf
-    columns = {f"at {k}": at[:, k] for k in range(at.shape[1])}
 
-    def density_at(particles: Particles) -> Tensor:
-        parts = [
-            leaf.log_prob({**particles.values, query.node: particles.values[name]}).exp()
-            for name in columns
-        ]
+    def density_at(particles: Particles, rows: slice) -> Tensor:
+        parts = []
+        for column in at[rows].unbind(-1):
+            own = {query.node: particles.of_rows(column.to(particles.weight.device))}
+            parts.append(leaf.log_prob({**particles.values, **own}).exp())
         return torch.stack(parts, -1)
 
-    return _average(query, density_at, columns)
+    return _average(query, density_at)
 
 
 @torch.no_grad()
@@ -225,20 +226,16 @@ def _mixture_quantile(
 
 
 def _component_cdf(leaf: ContinuousConditional, particles: Particles, at: Tensor) -> Tensor:
-    values = {**particles.values, leaf.name: particles.of_rows(at)}
+    """P(leaf <= at) of every particle, ``at (n,) -> (N, 1)``."""
+    values = {**particles.values, leaf.name: particles.of_rows(at.to(particles.weight.device))}
     return torch.sigmoid(leaf.latent(values)).unsqueeze(-1)
 
 
-def _cdf_at(leaf: ContinuousConditional, particles: Particles, column: str) -> Tensor:
-    return torch.sigmoid(leaf.latent({**particles.values, leaf.name: particles.values[column]}))
-
-
-def _average(
-    query: Query, functional: Callable[[Particles], Tensor], extra: Values | None = None
-) -> LawResult:
+def _average(query: Query, functional: Callable[[Particles, slice], Tensor]) -> LawResult:
+    """Average a function of the particles, and of the rows they belong to, over the mediators."""
     means, errors = [], [0.0]
-    for particles, _ in query.blocks(extra):
-        by_point = particles.average(functional(particles))
+    for particles, rows in query.blocks():
+        by_point = particles.average(functional(particles, rows))
         means.append(by_point.mean(1))
         if particles.n_points > 1:
             errors.append(float(scramble_error(by_point).max()))

@@ -61,7 +61,8 @@ def sample(
             if latents is None or name not in latents
             else latents[name]
         ).to(conditional.intercept.device)
-        natural = _generate(conditional, values, u)
+        parents = {parent: values[parent] for parent in conditional.parents}
+        natural = _by_blocks(conditional.generate, parents, u)
         values[name] = natural if action is None else action(natural)
     return values
 
@@ -72,15 +73,8 @@ def abduct(conditionals: Mapping[str, Conditional], values: Values, *, seed: int
     n = len(next(iter(values.values())))
     latents: Values = {}
     for name, conditional in conditionals.items():
-        family = _family(values, conditional)
-        family["uniform"] = latent.keyed_uniforms(n, seed, "abduct", name).to(
-            conditional.intercept.device
-        )
-
-        def of(rows: Values, conditional: Conditional = conditional) -> Tensor:
-            return conditional.abduct(rows, rows["uniform"])
-
-        latents[name] = _by_blocks(of, family)
+        uniforms = latent.keyed_uniforms(n, seed, "abduct", name).to(conditional.intercept.device)
+        latents[name] = _by_blocks(conditional.abduct, _family(values, conditional), uniforms)
     return latents
 
 
@@ -90,16 +84,11 @@ def _family(values: Values, conditional: Conditional) -> Values:
     return {name: values[name].to(device) for name in (conditional.name, *conditional.parents)}
 
 
-def _generate(conditional: Conditional, values: Values, u: Tensor) -> Tensor:
-    rows = {name: values[name] for name in conditional.parents} | {"latent": u}
-    return _by_blocks(lambda part: conditional.generate(part, part["latent"]), rows)
-
-
-def _by_blocks(function: Callable[[Values], Tensor], values: Values) -> Tensor:
-    """Apply a row-wise function block by block, which bounds memory."""
-    n = len(next(iter(values.values())))
-    parts = [
-        function({k: v[start : start + _BLOCK_ROWS] for k, v in values.items()})
-        for start in range(0, n, _BLOCK_ROWS)
-    ]
+def _by_blocks(function: Callable[..., Tensor], values: Values, *columns: Tensor) -> Tensor:
+    """Apply a row-wise function of a table and further columns block by block: bounded memory."""
+    n = len(columns[0]) if columns else len(next(iter(values.values())))
+    parts = []
+    for start in range(0, n, _BLOCK_ROWS):
+        rows = slice(start, start + _BLOCK_ROWS)
+        parts.append(function({k: v[rows] for k, v in values.items()}, *(c[rows] for c in columns)))
     return torch.cat(parts) if len(parts) != 1 else parts[0]
