@@ -7,6 +7,7 @@ Inside the library a table is a dict from node name to a float64 tensor of shape
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
