@@ -279,13 +279,23 @@ def _numbers(column: pd.Series, where: str) -> Tensor:
 def _numbers_of_objects(column: pd.Series, where: str) -> np.ndarray:
     """Numbers in a column of another type, such as object; text is never parsed."""
     missing = column.isna().to_numpy()
-    for row, value in column[~missing].items():
-        if not isinstance(value, Real):
-            raise DataError(
-                f"{where} has the type {column.dtype} with the value {value!r} at row {row!r}; "
-                "numbers are needed (an ordered Categorical for labelled levels)."
-            )
+    others = [(r, v) for r, v in column[~missing].items() if not isinstance(v, Real)]
+    if others:
+        # among text, what is not even the spelling of a number tells most
+        row, value = next(((r, v) for r, v in others if not _spells_number(v)), others[0])
+        raise DataError(
+            f"{where} has the type {column.dtype} with the value {value!r} at row {row!r}; numbers "
+            "are needed (an ordered Categorical for labelled levels)."
+        )
     return np.where(missing, np.nan, column.where(~column.isna(), 0.0)).astype(np.float64)
+
+
+def _spells_number(value: object) -> bool:
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return True
 
 
 def _codes(
