@@ -18,6 +18,7 @@ from tramdag.errors import (
     SpecError,
 )
 from tramdag.flow import CausalFlowDAG
+from tramdag.flow_inference import compare
 from tramdag.spec import (
     CI,
     CS,
@@ -43,6 +44,7 @@ __all__ = [
     "OrdinalNode",
     "SeparationWarning",
     "SpecError",
+    "compare",
     "simulations",
     "spec_from_dict",
     "spec_to_dict",

@@ -15,7 +15,25 @@ from tramdag.errors import DataError, SpecError, name_list
 from tramdag.flow_state import FlowBase
 from tramdag.node import ContinuousConditional
 
-__all__ = ["InferenceVerbs"]
+__all__ = ["InferenceVerbs", "compare"]
+
+
+def compare(smaller: InferenceVerbs, larger: InferenceVerbs) -> pd.DataFrame:
+    r"""Likelihood-ratio test of two nested flows fitted exactly to the same rows.
+
+    .. math:: 2(\ell_1 - \ell_0) \sim \chi^2_{p_1 - p_0}
+
+    Args:
+        smaller: The flow with fewer terms.
+        larger: The flow that contains it.
+
+    Returns:
+        Columns node, statistic, df, p; the nodes that differ, and ``"joint"`` last.
+
+    Raises:
+        SpecError: Other nodes or rows, a differing node that is not exact, or models not nested.
+    """
+    return inference.likelihood_ratio_test(smaller.fit_statistics(), larger.fit_statistics())
 
 
 class InferenceVerbs(FlowBase):
