@@ -227,6 +227,58 @@ class InferenceVerbs(FlowBase):
         grid = self._encode(pd.DataFrame({parent: np.asarray(values)}), columns=[parent])
         return inference.shift_curve(self._conditionals[node], parent, grid, np.asarray(values))
 
+    def odds_ratio_curve(
+        self,
+        node: str,
+        parent: str,
+        over: str,
+        values: Sequence[float],
+        *,
+        change: tuple[float, float] = (0, 1),
+        level: float = 0.95,
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Odds ratio of changing one parent, as a function of another, with bands.
+
+        Args:
+            node: The child.
+            parent: The parent that changes.
+            over: The parent that the odds ratio may vary with.
+            values: Values of ``over``.
+            change: The parent's two values; the odds ratio is that of the second against the first.
+            level: Confidence level of the pointwise and of the simultaneous band.
+            seed: Seed of the draws behind the simultaneous band.
+
+        Returns:
+            Column ``over`` and those of :func:`tramdag.inference.odds_ratio_curve`. Parents other
+            than these two cancel unless a term joins them with ``parent``; they are then held at
+            their lowest level, continuous ones at zero.
+
+        Raises:
+            SpecError: One of the names is no parent of the node.
+        """
+        self._require_fit("odds_ratio_curve")
+        inference.check_level(level)
+        conditional = self._conditionals[known_node(node, self._nodes, what="odds_ratio_curve")]
+        for name in (parent, over):
+            if name not in conditional.parents:
+                raise SpecError(
+                    f"odds_ratio_curve: {name!r} is no parent of {node!r}; its parents are "
+                    f"{name_list(conditional.parents)}."
+                )
+        grid = np.asarray(values)
+        base = pd.DataFrame({name: np.zeros(len(grid)) for name in conditional.parents})
+        base[over] = grid
+        tables = [
+            self._on_device(self._encode(base.assign(**{parent: v}), columns=conditional.parents))
+            for v in change
+        ]
+        curve = inference.odds_ratio_curve(
+            conditional, self._information_of(node), *tables, n=len(grid), level=level, seed=seed
+        )
+        curve.insert(0, over, grid)
+        return curve
+
     def transformation(self, df: pd.DataFrame, node: str) -> pd.DataFrame:
         """h(x) of a continuous node and its log derivative per unit of x, shifts left out.
 

@@ -21,8 +21,8 @@ from typing_extensions import override
 
 from tramdag import latent
 from tramdag.data import Values, tail_quantiles
-from tramdag.spec import CI, CS, LS, ContinuousNode, Node, OrdinalNode
-from tramdag.terms import LinearShift, ParentNetwork
+from tramdag.spec import CI, CS, LS, VC, ContinuousNode, Node, OrdinalNode
+from tramdag.terms import LinearShift, ParentNetwork, VaryingCoefficient
 from tramdag.transforms import BOUND, LinearInBasis, inverse_positive, make_transform, positive
 
 __all__ = ["Conditional", "ContinuousConditional", "OrdinalConditional", "make_conditional"]
@@ -68,8 +68,16 @@ class Conditional(nn.Module, abc.ABC):
             return ParentNetwork(term, nodes, n_outputs=n_outputs, generator=generator, dtype=dtype)
 
         self.intercept = nn.Parameter(torch.zeros(n_params, dtype=dtype))
-        self.linear = LinearShift([t for t in terms if isinstance(t, LS)], nodes, dtype=dtype)
-        self.complex_shifts = nn.ModuleList(network(t, 1) for t in terms if isinstance(t, CS))
+        linear = [t for t in terms if isinstance(t, LS) or (isinstance(t, VC) and not t.hidden)]
+        self.linear = LinearShift(linear, nodes, dtype=dtype)
+        varying = [
+            VaryingCoefficient(t, nodes, generator=generator, dtype=dtype)
+            for t in terms
+            if isinstance(t, VC) and t.hidden
+        ]
+        self.complex_shifts = nn.ModuleList(
+            [*(network(t, 1) for t in terms if isinstance(t, CS)), *varying]
+        )
         self.complex_intercepts = nn.ModuleList(
             network(t, n_params) for t in terms if isinstance(t, CI)
         )

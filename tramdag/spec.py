@@ -28,6 +28,7 @@ __all__ = [
     "CS",
     "LS",
     "TRANSFORMS",
+    "VC",
     "ContinuousNode",
     "I",
     "Node",
@@ -87,18 +88,28 @@ class LS(Term):
     kind = "ls"
 
 
+def _check_hidden(hidden: Sequence[int], who: str) -> tuple[int, ...]:
+    if (
+        isinstance(hidden, str)
+        or not isinstance(hidden, Sequence)
+        or not all(is_whole_number(width, at_least=1) for width in hidden)
+    ):
+        raise SpecError(
+            f"{who}: hidden={hidden!r} must be a sequence of positive layer widths, such as "
+            "(32, 32)."
+        )
+    return tuple(int(width) for width in hidden)
+
+
 @dataclass(frozen=True, init=False)
 class _NetworkTerm(Term):
     hidden: tuple[int, ...] = DEFAULT_HIDDEN
 
     def __init__(self, *parents: str, hidden: Sequence[int] = DEFAULT_HIDDEN) -> None:
         super().__init__(*parents)
-        if isinstance(hidden, str) or not all(is_whole_number(w, at_least=1) for w in hidden):
-            raise SpecError(
-                f"{type(self).__name__}{parents!r}: hidden={hidden!r} must be a sequence of "
-                "positive layer widths, such as (32, 32)."
-            )
-        object.__setattr__(self, "hidden", tuple(int(width) for width in hidden))
+        object.__setattr__(
+            self, "hidden", _check_hidden(hidden, f"{type(self).__name__}{parents!r}")
+        )
 
 
 class CS(_NetworkTerm):
@@ -116,8 +127,55 @@ class CI(_NetworkTerm):
     kind = "ci"
 
 
+@dataclass(frozen=True, init=False)
+class VC(Term):
+    r"""Varying coefficient :math:`\beta(by)\, x`: a linear shift whose coefficient varies.
+
+    With ``exp(beta(by))`` an odds ratio that varies with a covariate. A smooth spline of one
+    parent by default, which keeps the likelihood convex; with ``hidden`` a network of one or more.
+    The parents in ``by`` get no effect of their own from this term: add ``LS`` or ``CS`` for them.
+
+    Args:
+        parent: The parent x whose coefficient varies.
+        by: The parent, or with ``hidden`` the parents, that it varies with.
+        n_coefs: Coefficients of the spline, a polynomial of degree ``n_coefs - 1`` between the 5 %
+            and 95 % quantiles of ``by`` with linear continuation; levels of an ordinal parent each
+            get their own. Without meaning for a network.
+        hidden: Widths of a network's hidden layers, None for the spline.
+    """
+
+    n_coefs: int
+    hidden: tuple[int, ...] | None
+    kind = "vc"
+
+    def __init__(
+        self,
+        parent: str,
+        *,
+        by: str | Sequence[str],
+        n_coefs: int = 4,
+        hidden: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(parent, *((by,) if isinstance(by, str) else by))
+        if len(self.parents) < 2 or (len(self.parents) > 2 and hidden is None):
+            raise SpecError(
+                f"VC({parent!r}, by={by!r}): a spline varies with exactly one other parent; give "
+                "hidden=(32, 32) for a network of several."
+            )
+        if not is_whole_number(n_coefs, at_least=2):
+            raise SpecError(f"VC: n_coefs={n_coefs!r} must be a whole number of at least 2.")
+        object.__setattr__(self, "n_coefs", int(n_coefs))
+        object.__setattr__(self, "hidden", None if hidden is None else _check_hidden(hidden, "VC"))
+
+    @property
+    def by(self) -> tuple[str, ...]:
+        """The parents that the coefficient varies with."""
+        return self.parents[1:]
+
+
 I = CI  # noqa: E741, the notation of the paper
-_TERMS: dict[str, type[Term]] = {"ls": LS, "cs": CS, "ci": CI}
+_SHORTHAND: dict[str, type[Term]] = {"ls": LS, "cs": CS, "ci": CI}
+_TERMS: dict[str, type[Term]] = {**_SHORTHAND, "vc": VC}
 
 
 def _terms_from_parents(parents: Mapping[str, str]) -> tuple[Term, ...]:
@@ -127,12 +185,12 @@ def _terms_from_parents(parents: Mapping[str, str]) -> tuple[Term, ...]:
             "use terms=[...] for the general notation."
         )
     for name, kind in parents.items():
-        if not isinstance(kind, str) or kind not in _TERMS:
+        if not isinstance(kind, str) or kind not in _SHORTHAND:
             raise SpecError(
                 f"parent {name!r} has the unknown term {kind!r}; allowed are "
-                f"{name_list(_TERMS)}.{did_you_mean(kind, _TERMS)}"
+                f"{name_list(_SHORTHAND)}.{did_you_mean(kind, _SHORTHAND)}"
             )
-    single: list[Term] = [_TERMS[k](p) for p, k in parents.items() if k != "ci"]
+    single: list[Term] = [_SHORTHAND[k](p) for p, k in parents.items() if k != "ci"]
     joint = [p for p, k in parents.items() if k == "ci"]
     return tuple(([CI(*joint)] if joint else []) + single)
 
@@ -148,8 +206,8 @@ def _resolve_terms(
         raise SpecError(f"terms= must be a sequence, got the single term {terms!r}; write [term].")
     resolved = tuple(terms or ())
     for term in resolved:
-        if not isinstance(term, (LS, CS, CI)):
-            raise SpecError(f"terms= may hold LS, CS and CI terms, got {term!r}.")
+        if not isinstance(term, (LS, CS, CI, VC)):
+            raise SpecError(f"terms= may hold LS, CS, CI and VC terms, got {term!r}.")
     if len(set(resolved)) < len(resolved):
         raise SpecError(f"a term is given twice in {list(resolved)!r}.")
     return resolved
@@ -348,6 +406,10 @@ def _term_to_dict(term: Term) -> dict[str, Any]:
     plain: dict[str, Any] = {"kind": term.kind, "parents": list(term.parents)}
     if isinstance(term, _NetworkTerm) and term.hidden != DEFAULT_HIDDEN:
         plain["hidden"] = list(term.hidden)
+    if isinstance(term, VC):
+        plain |= {"parents": [term.parents[0]], "by": list(term.by), "n_coefs": term.n_coefs}
+        if term.hidden is not None:
+            plain["hidden"] = list(term.hidden)
     return plain
 
 

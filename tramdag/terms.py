@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot, silu
 
-from tramdag.data import Values
-from tramdag.spec import CI, CS, LS, Node, OrdinalNode
+from tramdag.data import Values, tail_quantiles
+from tramdag.spec import CI, CS, LS, VC, Node, OrdinalNode
+from tramdag.transforms import BOUND, Bernstein
 
-__all__ = ["LinearShift", "ParentNetwork", "ShiftColumn"]
+__all__ = ["LinearShift", "ParentNetwork", "ShiftColumn", "VaryingCoefficient"]
 
 
 @dataclass(frozen=True)
@@ -29,16 +30,17 @@ class ShiftColumn:
 
     Attributes:
         parents: The parents whose columns are multiplied, usually one.
-        levels: For each of them the level of an ordinal parent (against level 0), else None.
+        levels: For each of them the level of an ordinal parent (against level 0), the number of a
+            spline's basis function as ``"s0"``, else None.
     """
 
     parents: tuple[str, ...]
-    levels: tuple[int | None, ...]
+    levels: tuple[int | str | None, ...]
 
     @property
     def is_dummy(self) -> bool:
         """Whether the column holds only zeros and ones."""
-        return None not in self.levels
+        return all(isinstance(level, int) for level in self.levels)
 
     @property
     def label(self) -> tuple[str, object]:
@@ -64,8 +66,18 @@ def _encode_parent(values: Values, name: str, node: Node, dtype: torch.dtype) ->
     return values[name].unsqueeze(-1).to(dtype)
 
 
-def _levels(node: Node) -> list[int | None]:
+def _levels(node: Node) -> list[int | str | None]:
     return list(range(1, node.levels)) if isinstance(node, OrdinalNode) else [None]
+
+
+def _factor_levels(term: LS | VC, nodes: Mapping[str, Node]) -> list[list[int | str | None]]:
+    """Levels of the factors whose columns a term multiplies, in the term's order of parents."""
+    levels = [_levels(nodes[name]) for name in term.parents]
+    if isinstance(term, VC):
+        (by,) = term.by
+        size = 1 + len(levels[1]) if isinstance(nodes[by], OrdinalNode) else term.n_coefs
+        levels[1] = [f"s{k}" for k in range(size)]
+    return levels
 
 
 class LinearShift(nn.Module):
@@ -77,7 +89,7 @@ class LinearShift(nn.Module):
     constant :math:`-\sum_j \beta_j m_j` that centring adds is :attr:`offset`.
 
     Args:
-        terms: The node's LS terms.
+        terms: The node's LS terms, and its VC terms with a spline, products with its basis.
         nodes: Nodes by name, at least the parents.
         dtype: Floating type of the parameters.
 
@@ -94,9 +106,10 @@ class LinearShift(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    ranges: Tensor
 
     def __init__(
-        self, terms: Sequence[LS], nodes: Mapping[str, Node], *, dtype: torch.dtype
+        self, terms: Sequence[LS | VC], nodes: Mapping[str, Node], *, dtype: torch.dtype
     ) -> None:
         super().__init__()
         self._terms = tuple(terms)
@@ -104,26 +117,48 @@ class LinearShift(nn.Module):
         self.columns = tuple(
             ShiftColumn(term.parents, levels)
             for term in self._terms
-            for levels in product(*(_levels(nodes[name]) for name in term.parents))
+            for levels in product(*_factor_levels(term, nodes))
         )
         p = len(self.columns)
         self.weight = nn.Parameter(torch.zeros(p, dtype=dtype))
         self.register_buffer("mean", torch.zeros(p, dtype=dtype))
         self.register_buffer("scale", torch.ones(p, dtype=dtype))
+        # per term the 5 % and 95 % quantiles of the parent that a spline's coefficient varies with
+        self.register_buffer("ranges", torch.tensor([[-1.0, 1.0]] * len(terms), dtype=dtype))
 
     def design(self, values: Values, n: int) -> Tensor:
         """Raw design matrix, shape ``(n, p)``, in the units of the parents."""
         blocks = [self.weight.new_zeros((n, 0))]
-        for term in self._terms:
+        for index, term in enumerate(self._terms):
             block = self.weight.new_ones((n, 1))
             for name in term.parents:
-                encoded = _encode_parent(values, name, self._nodes[name], self.weight.dtype)
+                encoded = (
+                    self._spline(values, name, term, self.ranges[index])
+                    if isinstance(term, VC) and name in term.by
+                    else self._encode(values, name)
+                )
                 block = (block.unsqueeze(-1) * encoded.unsqueeze(-2)).flatten(1)
             blocks.append(block)
         return torch.cat(blocks, -1)
 
+    def _encode(self, values: Values, name: str) -> Tensor:
+        return _encode_parent(values, name, self._nodes[name], self.weight.dtype)
+
+    def _spline(self, values: Values, name: str, term: VC, ends: Tensor) -> Tensor:
+        """A constant and the spline's basis; for an ordinal parent its dummies; ``(n, k)``."""
+        if isinstance(self._nodes[name], OrdinalNode):
+            basis = self._encode(values, name)
+        else:
+            low, high = ends
+            s = BOUND * (2.0 * values[name] - low - high) / (high - low)
+            basis, _ = Bernstein(term.n_coefs).basis(s.to(self.weight.dtype))
+        return torch.cat([torch.ones_like(basis[:, :1]), basis], -1)
+
     def set_scaling(self, values: Values, n: int) -> None:
         """Centre and scale the columns that are not dummies by the given rows."""
+        for index, term in enumerate(self._terms):
+            if isinstance(term, VC):
+                self.ranges[index] = torch.tensor(tail_quantiles(values[term.by[0]]))
         mean, scale = _moments(self.design(values, n))
         dummy = torch.tensor(
             [c.is_dummy for c in self.columns], dtype=torch.bool, device=mean.device
@@ -140,8 +175,7 @@ class LinearShift(nn.Module):
         own = [j for j, column in enumerate(self.columns) if column.parents == (parent,)]
         if not own:
             return None
-        encoded = _encode_parent(values, parent, self._nodes[parent], self.weight.dtype)
-        return encoded @ self.beta[own]
+        return self._encode(values, parent) @ self.beta[own]
 
     def forward(self, features: Tensor) -> Tensor:
         """The shift of standardised columns."""
@@ -239,6 +273,66 @@ class ParentNetwork(nn.Module):
         for layer in self.layers[:-1]:
             hidden = silu(layer(hidden))
         return self.layers[-1](hidden)
+
+
+class VaryingCoefficient(nn.Module):
+    r"""Shift :math:`\sum_k \beta_k(by)\, x_k`, the coefficients a network, k over the columns of x.
+
+    Args:
+        term: A VC term with ``hidden``.
+        nodes: Nodes by name, at least the parents.
+        generator: Source of the initial hidden weights.
+        dtype: Floating type of the parameters.
+
+    Shapes:
+        ``features (n, n_features + k) -> (n, 1)``; latent scale.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        term: VC,
+        nodes: Mapping[str, Node],
+        *,
+        generator: torch.Generator,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        assert term.hidden is not None
+        self.parents = term.parents
+        self._treatment, self._node = term.parents[0], nodes[term.parents[0]]
+        self._n_columns = len(_levels(self._node))
+        inner = CS(*term.by, hidden=term.hidden)
+        self.coefficient = ParentNetwork(
+            inner, nodes, n_outputs=self._n_columns, generator=generator, dtype=dtype
+        )
+        # the network starts at zero; a constant coefficient is the first thing to learn
+        self.constant = nn.Parameter(torch.zeros(self._n_columns, dtype=dtype))
+        self.register_buffer("mean", torch.zeros(self._n_columns, dtype=dtype))
+        self.register_buffer("scale", torch.ones(self._n_columns, dtype=dtype))
+
+    def set_scaling(self, values: Values, n: int) -> None:
+        """Standardise the parents by the given rows; dummies stay 0 and 1."""
+        self.coefficient.set_scaling(values, n)
+        if not isinstance(self._node, OrdinalNode):
+            columns = _encode_parent(values, self._treatment, self._node, self.mean.dtype)
+            mean, scale = _moments(columns)
+            self.mean.copy_(mean)
+            self.scale.copy_(scale)
+
+    def features(self, values: Values, n: int) -> Tensor:
+        """Features of the network, then the columns of x."""
+        columns = _encode_parent(values, self._treatment, self._node, self.mean.dtype)
+        standardised = (columns - self.mean) / self.scale
+        return torch.cat([self.coefficient.features(values, n), standardised], -1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The shift, shape ``(n, 1)``."""
+        inner, columns = features[..., : -self._n_columns], features[..., -self._n_columns :]
+        beta = self.constant + self.coefficient(inner)
+        return (beta * columns).sum(-1, keepdim=True)
 
 
 def _moments(columns: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """What a fit says about its parameters and how sure it is."""
 
+from tramdag.inference.curves import odds_ratio_curve
 from tramdag.inference.information import (
     Information,
     cluster_sums,
@@ -30,6 +31,7 @@ __all__ = [
     "fit_statistics",
     "information_of",
     "likelihood_ratio_test",
+    "odds_ratio_curve",
     "profile_interval",
     "psi_covariance",
     "scores_of",
