@@ -11,6 +11,7 @@ import json
 import os
 import pickle
 import tempfile
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from tramdag import queries
 from tramdag.data import Labels, Values
-from tramdag.errors import DataError
+from tramdag.errors import DataError, SpecError
 from tramdag.fitting import FitReport
 from tramdag.inference import Information
 from tramdag.node import Conditional, make_conditional
@@ -33,7 +34,9 @@ __all__ = ["FlowState", "load", "save"]
 _FORMAT = "tramdag checkpoint"
 _VERSION = 1
 _ARRAYS = ("estimate", "observed", "scores_crossproduct", "free")
-_CHECK_ROWS = 16
+_CHECK_ROWS = 256
+_DTYPES = {"float64": torch.float64, "float32": torch.float32}
+_UNREADABLE = (pickle.UnpicklingError, zipfile.BadZipFile)
 _TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-3}
 """How far recomputed log densities may lie from the stored ones, nats: processors differ."""
 
@@ -69,15 +72,16 @@ def save(path: str | os.PathLike[str], state: FlowState) -> None:
         state: The fitted flow.
     """
     rows = queries.sample(state.conditionals, _CHECK_ROWS, interventions={}, latents=None, seed=0)
-    tensors = {f"check:{name}": column for name, column in rows.items()}
-    tensors["check log_prob"] = _joint_log_prob(state.conditionals, rows)
-    for name, conditional in state.conditionals.items():
-        tensors |= {f"node:{name}:{k}": v for k, v in conditional.state_dict().items()}
-    for name, entry in state.information.items():
-        tensors |= {
-            f"information:{name}:{field}": torch.from_numpy(np.array(getattr(entry, field)))
-            for field in _ARRAYS
-        }
+    tensors = {"check log_prob": _joint_log_prob(state.conditionals, rows)}
+    # tensors are numbered by node: a node's name may hold any character
+    for index, (name, conditional) in enumerate(state.conditionals.items()):
+        tensors[f"check:{index}"] = rows[name]
+        tensors |= {f"node:{index}:{k}": v for k, v in conditional.state_dict().items()}
+        entry = state.information.get(name)
+        for field in _ARRAYS if entry is not None else ():
+            tensors[f"information:{index}:{field}"] = torch.from_numpy(
+                np.array(getattr(entry, field))
+            )
     header = {
         "spec": spec_to_dict(state.nodes),
         "labels": {k: None if v is None else list(v) for k, v in state.labels.items()},
@@ -96,33 +100,44 @@ def load(path: str | os.PathLike[str]) -> FlowState:
     """Read what :func:`save` wrote, on the CPU.
 
     Raises:
-        DataError: The file is missing, truncated, foreign, of another version, or its weights do
-            not reproduce the log densities stored beside them.
+        DataError: The file is missing, truncated, foreign, damaged, of another version, or its
+            weights do not reproduce the log densities stored beside them.
     """
     header, tensors = _read(path)
-    nodes = spec_from_dict(header["spec"])
-    dtype = getattr(torch, header["dtype"])
-    conditionals: dict[str, Conditional] = {}
-    for name in causal_order(nodes):
-        conditional = make_conditional(name, nodes, seed=header["seed"], dtype=dtype)
-        prefix = f"node:{name}:"
-        state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        conditional.load_state_dict(state)
-        conditionals[name] = conditional
-    rows = {name: tensors[f"check:{name}"] for name in nodes}
-    stored = tensors["check log_prob"]
-    gap = (_joint_log_prob(conditionals, rows) - stored).abs().max().item()
-    if not gap <= _TOLERANCE[dtype]:
+    try:
+        state = _rebuild(header, tensors)
+        rows = {name: tensors[f"check:{i}"] for i, name in enumerate(state.conditionals)}
+        stored = tensors["check log_prob"]
+        gap = (_joint_log_prob(state.conditionals, rows) - stored).abs().max().item()
+    except (SpecError, RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DataError(
+            f"checkpoint {str(path)!r} is damaged: {type(error).__name__}: {error}"
+        ) from None
+    if not gap <= _TOLERANCE[state.dtype]:
         raise DataError(
             f"checkpoint {str(path)!r}: the weights give log densities that differ by {gap:.2g} "
             "from those stored at saving; the file is damaged or of another release."
         )
+    return state
+
+
+def _rebuild(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> FlowState:
+    nodes = spec_from_dict(header["spec"])
+    dtype = _DTYPES[header["dtype"]]
+    conditionals: dict[str, Conditional] = {}
+    information: dict[str, Information] = {}
+    for index, name in enumerate(causal_order(nodes)):
+        conditional = make_conditional(name, nodes, seed=header["seed"], dtype=dtype)
+        prefix = f"node:{index}:"
+        state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        conditional.load_state_dict(state)
+        conditionals[name] = conditional
+        if name in header["information"]:
+            prefix = f"information:{index}:"
+            arrays: dict[str, Any] = {f: tensors[prefix + f].numpy() for f in _ARRAYS}
+            information[name] = Information(**arrays, **header["information"][name])
     labels = {k: None if v is None else tuple(v) for k, v in header["labels"].items()}
     report = FitReport.from_plain(header["report"])
-    information = {}
-    for name, scalars in header["information"].items():
-        arrays: dict[str, Any] = {f: tensors[f"information:{name}:{f}"].numpy() for f in _ARRAYS}
-        information[name] = Information(**arrays, **scalars)
     return FlowState(conditionals, nodes, labels, report, information, header["seed"], dtype)
 
 
@@ -153,8 +168,10 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tenso
     if not target.is_file():
         raise DataError(f"checkpoint {str(path)!r} does not exist.")
     try:
+        if not zipfile.is_zipfile(target):
+            raise zipfile.BadZipFile
         content = torch.load(target, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except (*_UNREADABLE, RuntimeError, EOFError, OSError, ValueError, LookupError) as error:
         raise DataError(
             f"{str(path)!r} cannot be read as a checkpoint ({type(error).__name__}): it is "
             "truncated, or was not written by flow.save(path). Nothing in it was executed."
@@ -168,7 +185,14 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tenso
             f"checkpoint {str(path)!r} has the format version {content.get('version')!r}; this "
             f"release reads version {_VERSION}."
         )
-    return json.loads(content["header"]), content["tensors"]
+    header, tensors = content.get("header"), content.get("tensors")
+    try:
+        header = json.loads(str(header))
+    except (TypeError, ValueError):
+        header = None
+    if not isinstance(header, dict) or not isinstance(tensors, dict):
+        raise DataError(f"checkpoint {str(path)!r} is damaged: its header cannot be read.")
+    return header, tensors
 
 
 def _umask() -> int:

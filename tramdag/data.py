@@ -22,6 +22,7 @@ __all__ = [
     "Do",
     "Labels",
     "Values",
+    "check_do",
     "check_frame",
     "check_training_frame",
     "decode_frame",
@@ -72,7 +73,15 @@ def learn_labels(df: pd.DataFrame, nodes: Mapping[str, Node]) -> dict[str, tuple
         column = _column(df, name)
         if isinstance(column.dtype, pd.CategoricalDtype):
             _check_categories(column.dtype, name, node)
-            labels[name] = tuple(column.dtype.categories.tolist())
+            found = tuple(column.dtype.categories.tolist())
+            odd = [label for label in found if not isinstance(label, (str, int, float))]
+            if odd:
+                raise DataError(
+                    f"node {name!r}: the label {odd[0]!r} of column {name!r} is of the type "
+                    f"{type(odd[0]).__name__}; labels must be text or numbers. Use "
+                    "df[column].cat.rename_categories(str)."
+                )
+            labels[name] = found
         else:
             labels[name] = None
     return labels
@@ -160,6 +169,16 @@ def decode_frame(
     return pd.DataFrame(columns, index=index)
 
 
+def check_do(do: Do) -> None:
+    """Refuse a ``do`` that is no mapping.
+
+    Raises:
+        SpecError: It is not.
+    """
+    if not isinstance(do, Mapping):
+        raise SpecError(f'do={do!r} must map node names to values, such as {{"T": 1}}.')
+
+
 def encode_do(
     do: Do | None, nodes: Mapping[str, Node], labels: Labels, n: int
 ) -> dict[str, Tensor | Callable[[Tensor], Tensor]]:
@@ -174,8 +193,7 @@ def encode_do(
     """
     if do is None:
         return {}
-    if not isinstance(do, Mapping):
-        raise SpecError(f'do={do!r} must map node names to values, such as {{"T": 1}}.')
+    check_do(do)
     encoded: dict[str, Tensor | Callable[[Tensor], Tensor]] = {}
     for key, value in do.items():
         name = known_node(key, nodes, what="do")

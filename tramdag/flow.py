@@ -1,8 +1,8 @@
 """The face of the library: a DAG of conditional laws, fitted once, asked on all three levels.
 
-Its verbs stand in four rooms: fitting and keeping here, questions about variables in
+Its verbs stand in rooms of their own: fitting and keeping here, questions about variables in
 :mod:`tramdag.flow_queries` and :mod:`tramdag.flow_effects`, about parameters in
-:mod:`tramdag.flow_inference`.
+:mod:`tramdag.flow_inference`, about the fit's quality in :mod:`tramdag.flow_diagnostics`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tramdag import checkpoint
 from tramdag.data import check_training_frame, encode_frame, learn_labels
 from tramdag.fitting import FitSettings, check_solvable, fit_conditionals
 from tramdag.fitting.stochastic import AdamSettings
+from tramdag.flow_diagnostics import DiagnosticVerbs
 from tramdag.flow_effects import EffectVerbs
 from tramdag.flow_inference import InferenceVerbs
 from tramdag.flow_queries import QueryVerbs
@@ -25,7 +26,7 @@ from tramdag.flow_queries import QueryVerbs
 __all__ = ["CausalFlowDAG"]
 
 
-class CausalFlowDAG(QueryVerbs, EffectVerbs, InferenceVerbs):
+class CausalFlowDAG(QueryVerbs, EffectVerbs, InferenceVerbs, DiagnosticVerbs):
     r"""A TRAM-DAG: each variable of a known DAG is a transformation model of its parents.
 
     Continuous: :math:`u = h(x; \theta) + \text{shifts}` with u standard logistic. Ordinal:

@@ -224,7 +224,8 @@ class InferenceVerbs(FlowBase):
         self._require_fit("shift_curve")
         known_node(node, self._nodes, what="shift_curve")
         known_node(parent, self._nodes, what="shift_curve")
-        grid = self._encode(pd.DataFrame({parent: np.asarray(values)}), columns=[parent])
+        given = pd.DataFrame({parent: np.asarray(values)})
+        grid = self._on_device(self._encode(given, columns=[parent]))
         return inference.shift_curve(self._conditionals[node], parent, grid, np.asarray(values))
 
     def odds_ratio_curve(

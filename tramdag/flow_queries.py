@@ -11,6 +11,7 @@ import torch
 from tramdag import queries
 from tramdag.data import (
     Do,
+    check_do,
     check_frame,
     decode_frame,
     encode_do,
@@ -79,6 +80,7 @@ class QueryVerbs(FlowBase):
         latents, index, rows = None, None, n
         if u is not None:
             # a callable acts on the value that the row's own latent gives
+            check_do(do or {})
             given = [name for name, value in (do or {}).items() if not callable(value)]
             latents = encode_latents(u, self._nodes, n=n, given=given)
             index, rows = u.index, len(u)

@@ -21,11 +21,16 @@ from typing_extensions import override
 
 from tramdag import latent
 from tramdag.data import Values, tail_quantiles
+from tramdag.errors import DataError
 from tramdag.spec import CI, CS, LS, VC, ContinuousNode, Node, OrdinalNode
 from tramdag.terms import LinearShift, ParentNetwork, VaryingCoefficient
 from tramdag.transforms import BOUND, LinearInBasis, inverse_positive, make_transform, positive
 
 __all__ = ["Conditional", "ContinuousConditional", "OrdinalConditional", "make_conditional"]
+
+
+_SMALLEST_RAW = -14.5
+"""Floor of the raw increments that a complex intercept makes."""
 
 
 class Conditional(nn.Module, abc.ABC):
@@ -48,6 +53,8 @@ class Conditional(nn.Module, abc.ABC):
         complex_intercepts: Networks whose outputs are added to ``intercept``.
     """
 
+    raw_floor: Tensor
+
     def __init__(
         self,
         name: str,
@@ -69,6 +76,10 @@ class Conditional(nn.Module, abc.ABC):
 
         self.intercept = nn.Parameter(torch.zeros(n_params, dtype=dtype))
         linear = [t for t in terms if isinstance(t, LS) or (isinstance(t, VC) and not t.hidden)]
+        # increments of at least 5e-7: with less slope h could not be inverted to eight digits
+        floor = torch.full((n_params,), _SMALLEST_RAW, dtype=dtype)
+        floor[0] = -torch.inf
+        self.register_buffer("raw_floor", floor)
         self.linear = LinearShift(linear, nodes, dtype=dtype)
         varying = [
             VaryingCoefficient(t, nodes, generator=generator, dtype=dtype)
@@ -127,6 +138,8 @@ class Conditional(nn.Module, abc.ABC):
         raw: Tensor = self.intercept
         for net, columns in zip(self.complex_intercepts, rest[n_shifts:], strict=True):
             raw = raw + net(columns)
+        if self.complex_intercepts:
+            raw = torch.maximum(raw, self.raw_floor)
         return raw, shift
 
     @abc.abstractmethod
@@ -296,6 +309,13 @@ class OrdinalConditional(Conditional):
     @override
     def abduct(self, values: Values, uniforms: Tensor) -> Tensor:
         lower, upper = self.interval(values)
+        empty = upper <= lower
+        if bool(empty.any()):
+            level = int(values[self.name][empty][0])
+            raise DataError(
+                f"node {self.name!r}: a row has level {level}, to which the model gives no "
+                "probability since no training row had it; it has no latent."
+            )
         return latent.truncated_icdf(uniforms.to(lower), lower, upper)
 
     @override

@@ -196,7 +196,8 @@ class ParentNetwork(nn.Module):
     """A fully connected SiLU network of encoded parents, without output bias, zero at the start.
 
     A constant belongs to the node's intercept. The last layer starts at zero, so a fit begins
-    from the intercept alone.
+    from the intercept alone. Beyond the range of the training rows, rounded outwards to whole
+    standard deviations, a parent counts as at its end: a network's own extrapolation means nothing.
 
     Args:
         term: A CS or CI term.
@@ -212,6 +213,8 @@ class ParentNetwork(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    low: Tensor
+    high: Tensor
 
     def __init__(
         self,
@@ -228,6 +231,8 @@ class ParentNetwork(nn.Module):
         n_features = sum(len(_levels(node)) for node in self._nodes.values())
         self.register_buffer("mean", torch.zeros(n_features, dtype=dtype))
         self.register_buffer("scale", torch.ones(n_features, dtype=dtype))
+        self.register_buffer("low", torch.full((n_features,), -torch.inf, dtype=dtype))
+        self.register_buffer("high", torch.full((n_features,), torch.inf, dtype=dtype))
         widths = [n_features, *term.hidden, n_outputs]
         self.layers: Sequence[nn.Linear] = nn.ModuleList(  # type: ignore[assignment]
             nn.utils.skip_init(nn.Linear, a, b, bias=i < len(term.hidden), dtype=dtype)
@@ -255,17 +260,23 @@ class ParentNetwork(nn.Module):
 
     def set_scaling(self, values: Values, n: int) -> None:
         """Standardise the continuous parents by the given rows; dummies stay 0 and 1."""
-        mean, scale = _moments(self._encode(values))
+        encoded = self._encode(values)
+        mean, scale = _moments(encoded)
         dummy = torch.tensor(
             [level is not None for node in self._nodes.values() for level in _levels(node)],
             device=mean.device,
         )
         self.mean.copy_(torch.where(dummy, 0.0, mean))
         self.scale.copy_(torch.where(dummy, 1.0, scale))
+        standardised = (encoded - self.mean) / self.scale
+        # whole numbers: the ends cover the training rows and are nobody's own value
+        self.low.copy_(standardised.amin(0).floor())
+        self.high.copy_(standardised.amax(0).ceil())
 
     def features(self, values: Values, n: int) -> Tensor:
-        """Standardised parents, shape ``(n, n_features)``."""
-        return (self._encode(values) - self.mean) / self.scale
+        """Standardised parents, held at the ends of their training range; ``(n, n_features)``."""
+        standardised = (self._encode(values) - self.mean) / self.scale
+        return torch.minimum(torch.maximum(standardised, self.low), self.high)
 
     def forward(self, features: Tensor) -> Tensor:
         """The network's outputs, shape ``(n, n_outputs)``."""
