@@ -1,0 +1,57 @@
+# The replication from frozen data to report: `snakemake --cores 8 all`.
+# Settings stand in workflow/config/, the rules' chapters in workflow/rules/.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+from replication.config import ConfigError, complete_config
+from replication.experiments import load_experiments
+from replication.provenance import code_hash
+from replication.report import write_report
+
+
+configfile: "workflow/config/config.yaml"
+configfile: "workflow/config/experiments.yaml"
+
+
+try:
+    config.update(complete_config(config))
+    EXPERIMENTS = load_experiments(config)
+except ConfigError as error:
+    # without a traceback: the message says what to change
+    raise WorkflowError(str(error)) from None
+
+
+pathvars:
+    results="results",
+    logs="<results>/logs",
+    benchmarks="<results>/benchmarks",
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/fit.smk"
+include: "workflow/rules/crosscheck.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.scorecard.output,
+        rules.tables.output,
+        figures_of_all(),
+
+
+onsuccess:
+    if any(job.rule.name == "all" for job in workflow.dag.jobs):
+        write_report(
+            snakefile=workflow.main_snakefile,
+            config=config,
+            results=workflow.pathvars.get("results"),
+        )

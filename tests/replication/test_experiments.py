@@ -1,0 +1,158 @@
+"""Entries of experiments.yaml as the rules see them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from replication.config import ConfigError, complete_config
+from replication.experiments import (
+    Experiment,
+    chunk_label,
+    is_exact,
+    load_experiments,
+    seeds_of,
+)
+
+LINEAR = {
+    "x1": {"kind": "continuous"},
+    "x2": {"kind": "ordinal", "levels": 3, "parents": {"x1": "ls"}},
+}
+VC_NETWORK = {"kind": "vc", "parents": ["a"], "by": ["b"], "hidden": [8]}
+NETWORK = LINEAR | {"x2": {"kind": "ordinal", "levels": 3, "parents": {"x1": "cs"}}}
+
+
+def load(
+    spec: dict[str, Any] = LINEAR,
+    *,
+    data: dict[str, Any] | None = None,
+    model: dict[str, Any] | None = None,
+    top: dict[str, Any] | None = None,
+    **entry: Any,
+) -> Experiment:
+    experiment = {
+        "title": "test",
+        "data": data or {"process": "vaca", "rows": 1000},
+        "models": {"m": {"spec": spec, **(model or {})}},
+        **entry,
+    }
+    config = {"run": {"name": "test", "complete": False}, "experiments": {"e": experiment}}
+    return load_experiments(complete_config(config | (top or {})))["e"]
+
+
+@pytest.mark.parametrize(
+    ("node", "expected"),
+    [
+        ({"kind": "continuous", "parents": {"a": "ls"}}, True),
+        ({"kind": "continuous", "transform": "affine"}, True),
+        ({"kind": "continuous", "transform": "spline"}, False),
+        ({"kind": "ordinal", "levels": 3, "parents": {"a": "ls", "b": "cs"}}, False),
+        ({"kind": "ordinal", "levels": 3, "parents": {"a": "ci"}}, False),
+        ({"kind": "continuous", "terms": [{"kind": "ls", "parents": ["a", "b"]}]}, True),
+        ({"kind": "continuous", "terms": [{"kind": "cs", "parents": ["a"]}]}, False),
+        ({"kind": "continuous", "terms": [{"kind": "vc", "parents": ["a"], "by": ["b"]}]}, True),
+        ({"kind": "continuous", "terms": [VC_NETWORK]}, False),
+    ],
+)
+def test_exact_means_shifts_without_networks_and_a_convex_head(
+    node: dict[str, Any], expected: bool
+) -> None:
+    assert is_exact({"y": node}) is expected
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2), (3, 4)])
+def test_a_label_gives_its_seeds_back(seeds: tuple[int, ...]) -> None:
+    assert seeds_of(chunk_label(seeds)) == list(seeds)
+
+
+def test_seeds_are_cut_into_jobs_and_none_is_lost() -> None:
+    model = load(NETWORK, model={"seeds": 5}, top={"seeds_per_job": 2}).models["m"]
+    assert model.chunks() == ["0-1", "2-3", "4"]
+    assert [seed for label in model.chunks() for seed in seeds_of(label)] == list(model.seeds)
+
+
+def test_an_exact_model_on_a_frozen_file_has_one_seed(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.touch()
+    data = {"file": str(file)}
+    assert load(LINEAR, data=data, model={"seeds": 7}).models["m"].seeds == (0,)
+    assert load(NETWORK, data=data, model={"seeds": 7}).models["m"].seeds == tuple(range(7))
+
+
+def test_a_convex_model_trained_by_steps_depends_on_its_seeds() -> None:
+    model = load(LINEAR, model={"fit": {"optimizer": "adam"}}).models["m"]
+    assert not model.exact
+    assert model.seeds == (0, 1, 2)
+
+
+def test_limits_lower_rows_epochs_and_seeds_and_never_raise_them() -> None:
+    top = {"limits": {"rows": 200, "epochs": 4, "seeds": 2}}
+    experiment = load(NETWORK, model={"fit": {"epochs": 900}}, top=top)
+    assert experiment.data.rows == 200
+    assert experiment.models["m"].fit["epochs"] == 4
+    assert experiment.models["m"].seeds == (0, 1)
+    small = load(NETWORK, model={"fit": {"epochs": 3}, "seeds": 1}, top=top)
+    assert small.models["m"].fit["epochs"] == 3
+    assert small.models["m"].seeds == (0,)
+
+
+def test_settings_of_training_do_not_touch_an_exact_fit() -> None:
+    model = load(LINEAR, model={"fit": {"epochs": 900, "learning_rate": 0.1}}).models["m"]
+    assert model.fit == {}
+
+
+def test_rows_and_a_file_at_once_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"either rows .* or file .*, got both"):
+        load(data={"process": "vaca", "rows": 1000, "file": "x.csv"})
+    with pytest.raises(ConfigError, match="got neither"):
+        load(data={"process": "vaca"})
+
+
+def test_rows_without_a_process_are_refused() -> None:
+    with pytest.raises(ConfigError, match="needs a process"):
+        load(data={"rows": 1000})
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"data\.file: there is nothing at 'gone\.csv'"):
+        load(data={"file": "gone.csv"})
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"interventions": [{"do": {"x9": 1}}]},
+        {"units": {"x9": "years"}},
+        {"shifts": [{"node": "x2", "parent": "x9"}]},
+        {"effects": [{"treatment": "x9", "outcome": "x2", "at_most": 1}]},
+        {"odds_ratios": [{"node": "x9", "parent": "x1", "threshold": 0}]},
+        {"counterfactuals": {"interventions": [{"do": {"x9": 0}}]}},
+    ],
+)
+def test_a_question_about_an_unknown_column_is_refused(entry: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"'x9' is no node of the model 'm'; nodes are x1, x2"):
+        load(**entry)
+
+
+def test_a_figure_without_its_question_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'shift_curves' draws shifts, of which there are none"):
+        load(figures=["shift_curves"])
+
+
+def test_a_history_of_exact_fits_is_refused() -> None:
+    with pytest.raises(ConfigError, match="every model is solved exactly"):
+        load(figures=["history"])
+
+
+def test_an_unknown_name_in_only_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'f' is no experiment; allowed are e"):
+        load(top={"only": ["f"]})
+
+
+def test_a_cohort_of_ones_own_has_no_truth(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.touch()
+    assert not load(data={"file": str(file)}).data.has_truth
+    assert load().data.has_truth

@@ -1,0 +1,141 @@
+"""Figures draw what the tables say, for every kind of experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from replication.figures import (
+    draw_counterfactuals,
+    draw_densities,
+    draw_effects,
+    draw_history,
+    draw_marginals,
+    draw_shift_curves,
+)
+from replication.metrics import histogram
+from replication.style import looks, save_figure
+
+TITLES = {"ls": "linear", "cs": "complex"}
+UNITS = {"age": "years"}
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+def runs(table: pd.DataFrame) -> pd.DataFrame:
+    """The same answers from two seeds of two models."""
+    parts = [table.assign(model=model, seed=seed) for model in TITLES for seed in (0, 1)]
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture
+def densities() -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    age, level = rng.normal(70, 8, 500), rng.integers(0, 3, 500)
+    parts = [
+        histogram(age, bins=20).assign(query="observational", node="age"),
+        histogram(level, levels=3).assign(query="observational", node="mRS"),
+        histogram(level, levels=3).assign(query="do(age=60)", node="mRS"),
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def panels(figure: Figure) -> list[plt.Axes]:
+    return [axis for axis in figure.axes if axis.axison]
+
+
+@pytest.mark.parametrize("with_truth", [True, False])
+def test_marginals_have_a_panel_per_free_node(densities: pd.DataFrame, with_truth: bool) -> None:
+    figure = draw_marginals(
+        runs(densities),
+        densities if with_truth else None,
+        titles=TITLES,
+        units=UNITS,
+        ordinal=["mRS"],
+    )
+    assert len(panels(figure)) == 3
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert ("truth" in labels) is with_truth
+
+
+def test_axes_name_their_units(densities: pd.DataFrame) -> None:
+    only = densities[densities["query"] == "observational"]
+    figure = draw_marginals(runs(only), None, titles=TITLES, units=UNITS, ordinal=["mRS"])
+    assert figure.axes[0].get_xlabel() == "age (years)"
+    assert figure.axes[0].get_ylabel() == "density"
+    assert figure.axes[1].get_ylabel() == "probability"
+
+
+def test_densities_show_the_last_node_under_each_intervention(densities: pd.DataFrame) -> None:
+    figure = draw_densities(runs(densities), densities, titles=TITLES, units=UNITS, ordinal=["mRS"])
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["do(age=60)"]
+    assert figure.axes[0].get_xlabel() == "mRS"
+
+
+def test_a_shift_is_drawn_at_the_level_of_the_truth() -> None:
+    x = np.linspace(-1, 1, 21)
+    truth = pd.DataFrame({"node": "y", "parent": "age", "value": x, "shift": 2 * x + 5})
+    figure = draw_shift_curves(runs(truth.assign(shift=2 * x)), truth, titles=TITLES, units=UNITS)
+    for line in figure.axes[0].lines:
+        assert line.get_ydata() == pytest.approx(2 * x + 5)
+
+
+def test_counterfactual_curves_mark_the_observation() -> None:
+    curve = pd.DataFrame(
+        {"curve": "y had age been", "node": "y", "intervene": "age", "set_to": [0.0, 1.0]}
+    ).assign(value=[1.0, 3.0])
+    figure = draw_counterfactuals(
+        runs(curve), curve, titles=TITLES, units=UNITS, observed=[{"age": 0.5, "y": 2.0}]
+    )
+    star = figure.axes[0].lines[-1]
+    assert (star.get_xdata()[0], star.get_ydata()[0]) == (0.5, 2.0)
+
+
+def test_every_seed_of_an_effect_is_a_point() -> None:
+    effects = pd.DataFrame(
+        {
+            "effect": "T on mRS <= 2",
+            "population": "trial rows",
+            "quantity": ["P0", "P1", "ATE"],
+            "value": [0.5, 0.6, 0.1],
+        }
+    )
+    figure = draw_effects(runs(effects), effects, titles=TITLES)
+    points = [line for line in figure.axes[1].lines if line.get_marker() in ("o", "s")]
+    assert [len(line.get_xdata()) for line in points] == [2, 2]
+
+
+def test_exact_nodes_have_no_history() -> None:
+    epochs = pd.DataFrame({"node": "a", "epoch": range(1, 6), "train": 1.0, "validation": 1.1})
+    solved = pd.DataFrame({"node": ["b"], "epoch": [7], "train": [2.0], "validation": [np.nan]})
+    history = runs(pd.concat([epochs, solved], ignore_index=True))
+    figure = draw_history(history, titles=TITLES)
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["a"]
+
+
+def test_models_differ_by_colour_by_line_and_by_marker() -> None:
+    found = list(looks({f"m{i}": str(i) for i in range(6)}).values())
+    for aspect in ("colour", "line", "marker"):
+        assert len({getattr(look, aspect) for look in found}) == 6
+
+
+def test_a_figure_is_written_in_both_formats_and_twice_the_same(
+    tmp_path: Path, densities: pd.DataFrame
+) -> None:
+    written = []
+    for name in ("a", "b"):
+        figure = draw_densities(runs(densities), None, titles=TITLES, units=UNITS, ordinal=["mRS"])
+        png, pdf = (tmp_path / f"{name}.{suffix}" for suffix in ("png", "pdf"))
+        save_figure(figure, png=str(png), pdf=str(pdf))
+        written.append((png.read_bytes(), pdf.read_bytes()))
+    assert written[0] == written[1]

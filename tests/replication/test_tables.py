@@ -1,0 +1,93 @@
+"""Summaries over seeds and their pages."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from replication.tables import LAYOUTS, Layout, over_seeds, to_html, to_markdown, with_truth
+
+LAYOUT = Layout("T", "n", keys=("node",), value="nll", others={"n": "first", "ok": "all"})
+
+
+def runs() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "experiment": "e",
+            "model": "m",
+            "seed": [0, 1, 2, 0],
+            "node": ["a", "a", "a", "b"],
+            "nll": [1.0, 2.0, 6.0, 4.0],
+            "n": 10,
+            "ok": [True, True, False, True],
+        }
+    )
+
+
+def test_spread_over_seeds_is_the_sample_standard_deviation() -> None:
+    table = over_seeds(runs(), LAYOUT).set_index("node")
+    assert table.loc["a", ["mean", "min", "max", "seeds", "n"]].tolist() == [3.0, 1.0, 6.0, 3, 10]
+    assert table["sd"]["a"] == np.std([1.0, 2.0, 6.0], ddof=1)
+    assert table["ok"].tolist() == [False, True]
+
+
+def test_one_seed_has_no_spread() -> None:
+    assert np.isnan(over_seeds(runs(), LAYOUT).set_index("node")["sd"]["b"])
+
+
+def test_rows_with_a_missing_key_are_kept() -> None:
+    table = runs().assign(node=["a", None, None, "b"])
+    assert len(over_seeds(table, LAYOUT)) == 3
+
+
+def test_a_table_without_rows_has_a_summary_without_rows() -> None:
+    for layout in LAYOUTS.values():
+        assert over_seeds(pd.DataFrame(columns=layout.columns), layout).empty
+
+
+def test_the_truth_of_an_ordinal_parent_counts_per_level() -> None:
+    coefficients = pd.DataFrame(
+        {
+            "experiment": "e",
+            "node": "y",
+            "parameter": ["shift", "shift", "shift", "cutpoint"],
+            "parent": ["age", "pre", "pre", None],
+            "level": [np.nan, 1, 2, 0],
+        }
+    )
+    truth = pd.DataFrame(
+        {
+            "experiment": "e",
+            "node": "y",
+            "parameter": ["shift", "shift", "cutpoint", "cutpoint"],
+            "parent": ["age", "pre", None, None],
+            "level": [np.nan, np.nan, 0, 1],
+            "truth": [0.5, 0.45, -2.0, 3.0],
+        }
+    )
+    assert with_truth(coefficients, truth)["truth"].tolist() == [0.5, 0.45, 0.9, -2.0]
+
+
+def test_a_coefficient_without_a_truth_is_kept() -> None:
+    coefficients = pd.DataFrame(
+        {"experiment": "e", "node": "y", "parameter": "shift", "parent": ["a"], "level": [np.nan]}
+    )
+    truth = pd.DataFrame(columns=["experiment", "node", "parameter", "parent", "level", "truth"])
+    assert with_truth(coefficients, truth)["truth"].isna().tolist() == [True]
+
+
+def test_markdown_has_the_title_the_banner_and_every_row() -> None:
+    page = to_markdown(over_seeds(runs(), LAYOUT), title="Fits", note="a note", banner="SMOKE")
+    assert page.startswith("# Fits\n\n**SMOKE**\n\na note\n\n| experiment")
+    assert page.count("\n| e ") == 2
+
+
+def test_a_bar_in_a_cell_does_not_split_it() -> None:
+    page = to_markdown(pd.DataFrame({"claim": ["E[x | do(y)]"]}), title="t", note="n")
+    assert r"E[x \| do(y)]" in page
+
+
+def test_html_is_escaped() -> None:
+    page = to_html(pd.DataFrame({"query": ["mRS <= 2"]}), title="a & b", note="n")
+    assert "mRS &lt;= 2" in page
+    assert "<title>a &amp; b</title>" in page

@@ -1,0 +1,112 @@
+"""Fits of several seeds in one job are those of one job each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from replication.evaluation import answer_models, load_model
+from replication.reference import training_rows
+from replication.training import choose_device, fit_seeds
+
+SPEC: dict[str, dict[str, Any]] = {
+    "x1": {"kind": "continuous", "n_coefs": 6},
+    "x2": {"kind": "continuous", "n_coefs": 6, "parents": {"x1": "ls"}},
+    "x3": {"kind": "ordinal", "levels": 4, "parents": {"x1": "ls", "x2": "cs"}},
+}
+PROCESS = {"name": "triangle-mixed", "arguments": {"f": "exp"}}
+
+
+def fit(folder: Path, seeds: list[int]) -> dict[str, pd.DataFrame]:
+    return fit_seeds(
+        training_rows(PROCESS, n=300, seeds=seeds),
+        by_seed=True,
+        identity=("mixed-exp", "cs"),
+        seeds=seeds,
+        spec=SPEC,
+        settings={"epochs": 3},
+        device="cpu",
+        folder=folder,
+    )
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, pd.DataFrame]]:
+    folder = tmp_path_factory.mktemp("together")
+    return folder, fit(folder, [0, 1, 2])
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, pd.DataFrame]]:
+    folder = tmp_path_factory.mktemp("alone")
+    return folder, fit(folder, [1])
+
+
+def test_grouping_seeds_into_jobs_changes_no_number(together: Any, alone: Any) -> None:
+    for name in ("nodes", "history", "coefficients"):
+        both = [
+            tables[name].drop(columns="seconds", errors="ignore") for _, tables in (together, alone)
+        ]
+        one = both[0][both[0]["seed"] == 1].reset_index(drop=True)
+        pd.testing.assert_frame_equal(one, both[1], check_exact=True)
+
+
+def test_grouping_seeds_into_jobs_changes_no_answer(together: Any, alone: Any) -> None:
+    questions = {
+        "interventions": [{"x1": 0.5}],
+        "shifts": [{"node": "x3", "parent": "x2"}],
+        "effects": [],
+        "odds_ratios": [{"node": "x2", "parent": "x1", "threshold": -0.2, "step": 1.0}],
+        "curves": [],
+    }
+    rows = training_rows(PROCESS, n=300, seeds=[0])
+
+    def ask(folder: Path, seeds: list[int]) -> dict[str, pd.DataFrame]:
+        return answer_models(
+            folder,
+            identity=("mixed-exp", "cs"),
+            seeds=seeds,
+            questions=questions,
+            samples=500,
+            train=rows,
+            trial=rows,
+        )
+
+    for name, table in ask(together[0], [0, 1, 2]).items():
+        one = table[table["seed"] == 1].reset_index(drop=True)
+        expected = ask(alone[0], [1])[name]
+        pd.testing.assert_frame_equal(one, expected, check_exact=True, check_dtype=False)
+
+
+def test_every_seed_has_a_model_of_its_own(together: Any) -> None:
+    folder, _ = together
+    rows = training_rows(PROCESS, n=100, seeds=[9])
+    values = {load_model(folder, seed).nll(rows) for seed in (0, 1, 2)}
+    assert len(values) == 3
+
+
+def test_shifts_and_cutpoints_stand_in_one_table(alone: Any) -> None:
+    table = alone[1]["coefficients"]
+    assert list(table.columns[:3]) == ["experiment", "model", "seed"]
+    shifts = table[table["parameter"] == "shift"]
+    assert list(zip(shifts["node"], shifts["parent"], strict=True)) == [("x2", "x1"), ("x3", "x1")]
+    cutpoints = table[table["parameter"] == "cutpoint"]
+    assert cutpoints["level"].tolist() == [0, 1, 2]
+    assert cutpoints["estimate"].is_monotonic_increasing
+
+
+def test_a_job_without_a_gpu_runs_on_the_cpu() -> None:
+    assert choose_device("auto", gpu=0) == "cpu"
+    assert choose_device("cuda", gpu=0) == "cpu"
+    assert choose_device("cpu", gpu=1) == "cpu"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_granted_gpu_that_is_not_there_is_a_clear_error() -> None:
+    assert choose_device("auto", gpu=1) == "cpu"
+    with pytest.raises(RuntimeError, match="torch sees no CUDA device"):
+        choose_device("cuda", gpu=1)

@@ -1,0 +1,111 @@
+"""What Snakemake plans, without running a job."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+SMOKE = ("--configfile", "workflow/config/smoke.yaml")
+
+
+@pytest.mark.parametrize("profile", ["default", "gpu", "slurm"])
+def test_every_profile_can_plan_everything(snakemake: Run, profile: str) -> None:
+    planned = snakemake(
+        "--cores", "2", "--workflow-profile", f"profiles/{profile}", "--dry-run", "--", "all"
+    )
+    assert planned.returncode == 0, planned.stderr
+    assert "This was a dry-run" in planned.stdout + planned.stderr
+
+
+def test_the_smoke_run_has_the_rules_of_the_full_one(snakemake: Run) -> None:
+    full = snakemake("--cores", "2", "--dry-run", "--", "all")
+    smoke = snakemake("--cores", "2", *SMOKE, "--dry-run", "--", "all")
+    assert smoke.returncode == full.returncode == 0, smoke.stderr
+    assert planned_rules(smoke.stdout) == planned_rules(full.stdout)
+
+
+def test_plain_snakemake_finds_the_default_profile(snakemake: Run) -> None:
+    planned = snakemake("--cores", "2", "--dry-run", "--quiet")
+    assert "profiles/default" in planned.stderr
+
+
+def test_the_rules_are_clean(snakemake: Run) -> None:
+    linted = snakemake("--lint")
+    assert linted.returncode == 0, linted.stderr
+
+
+def test_a_misspelt_setting_stops_before_any_job(snakemake: Run, project: Path) -> None:
+    overlay(project, {"limits": {"epoch": 3}})
+    planned = snakemake("--cores", "1", "--configfile", "overlay.yaml", "--dry-run", "--", "all")
+    assert planned.returncode == 1
+    said = planned.stdout + planned.stderr
+    assert "limits: unknown key 'epoch'; allowed are 'epochs', 'rows', 'seeds'" in said
+    assert "Traceback" not in said
+
+
+def test_a_misspelt_setting_on_the_command_line_stops_too(snakemake: Run) -> None:
+    planned = snakemake("--cores", "1", "--config", "divice=cpu", "--dry-run", "--", "all")
+    assert planned.returncode == 1
+    said = planned.stdout + planned.stderr
+    assert "unknown key 'divice'" in said
+    assert "Did you mean 'device'?" in said
+
+
+def test_one_experiment_can_be_run_alone(snakemake: Run, project: Path) -> None:
+    overlay(project, {"only": ["vaca"]})
+    planned = snakemake("--cores", "1", "--configfile", "overlay.yaml", "--dry-run", "--", "all")
+    assert planned.returncode == 0, planned.stderr
+    assert "experiment=vaca" in planned.stdout
+    assert "experiment=carefl" not in planned.stdout
+
+
+def test_seeds_per_job_changes_the_jobs_only(snakemake: Run, project: Path) -> None:
+    overlay(project, {"only": ["vaca"], "seeds_per_job": 1})
+    planned = snakemake("--cores", "1", "--configfile", "overlay.yaml", "--dry-run", "--", "all")
+    for seed in (0, 1, 2):
+        assert f"results/fit/vaca/ci/{seed}/history.csv" in planned.stdout
+
+
+def test_every_rule_has_a_script_a_log_and_a_stage_of_its_name() -> None:
+    rules = {}
+    for chapter in (ROOT / "workflow" / "rules").glob("*.smk"):
+        for block in chapter.read_text(encoding="utf-8").split("\nrule ")[1:]:
+            name, _, body = block.partition(":")
+            rules[name] = body
+    scripts = {path.stem for path in (ROOT / "workflow" / "scripts").glob("*.py")}
+    assert rules.keys() == scripts
+    for name, body in rules.items():
+        assert f'"../scripts/{name}.py"' in body
+        assert f'code_hash("{name}")' in body
+        assert f'"<logs>/{name}' in body
+
+
+def test_every_figure_and_table_has_a_caption_that_is_there() -> None:
+    captions = {path.name for path in (ROOT / "workflow" / "report").glob("*.rst")}
+    used = {"workflow.rst"}
+    for chapter in (ROOT / "workflow" / "rules").glob("*.smk"):
+        for part in chapter.read_text(encoding="utf-8").split('caption="../report/')[1:]:
+            used.add(part.partition('"')[0])
+    assert used == captions
+
+
+def test_frozen_data_are_no_output_of_a_rule() -> None:
+    for chapter in (ROOT / "workflow" / "rules").glob("*.smk"):
+        for block in chapter.read_text(encoding="utf-8").split("    output:")[1:]:
+            assert '"data/' not in block.partition("    params:")[0]
+
+
+def planned_rules(output: str) -> set[str]:
+    lines = output.partition("Job stats:")[2].partition("total")[0].splitlines()[3:]
+    return {line.split()[0] for line in lines if line.strip()}
+
+
+def overlay(project: Path, content: dict[str, object]) -> None:
+    (project / "overlay.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")

@@ -1,0 +1,325 @@
+"""Experiments as the rules see them: which data, which models, which seeds, which files.
+
+Everything here is plain Python without numerical packages, because Snakemake reads it before every
+run. The settings come from a configuration that :mod:`replication.config` has completed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from replication.config import ConfigError
+
+__all__ = [
+    "Data",
+    "Experiment",
+    "Model",
+    "chunk_label",
+    "is_classical",
+    "is_classical_node",
+    "is_exact",
+    "load_experiments",
+    "seeds_of",
+]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where the rows of an experiment come from.
+
+    Attributes:
+        process: Name of a generator, or None for a cohort of one's own.
+        arguments: Keyword arguments of the generator.
+        rows: Training rows per seed drawn from the generator, or None.
+        file: The training rows of every seed, or None.
+        trial: The population that effects are averaged over, or None.
+        reference: Folder of R's committed results on the file, or None.
+    """
+
+    process: str | None
+    arguments: Mapping[str, Any]
+    rows: int | None
+    file: str | None
+    trial: str | None
+    reference: str | None
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether a generator knows the answers."""
+        return self.process is not None
+
+    @property
+    def generator(self) -> dict[str, Any]:
+        """Name and arguments of the generator, ready for a rule's params."""
+        return {"name": self.process, "arguments": dict(self.arguments)}
+
+
+@dataclass(frozen=True)
+class Model:
+    """One specification with the settings of its fit.
+
+    Attributes:
+        name: Identity in paths.
+        title: Name in tables and figures.
+        spec: Plain form of the specification, see ``tramdag.spec_from_dict``.
+        fit: Keyword arguments of ``CausalFlowDAG.fit``.
+        seeds: The seeds, 0, 1, ....
+        seeds_per_job: How many of them one job handles.
+    """
+
+    name: str
+    title: str
+    spec: Mapping[str, Mapping[str, Any]]
+    fit: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    seeds_per_job: int
+
+    @property
+    def exact(self) -> bool:
+        """Whether every node is solved exactly, and so needs neither a second seed nor a GPU."""
+        return is_exact(self.spec) and self.fit.get("optimizer", "auto") == "auto"
+
+    def chunks(self) -> list[str]:
+        """Labels of the groups of seeds that one job each handles, such as ``0-2``."""
+        starts = range(0, len(self.seeds), self.seeds_per_job)
+        return [chunk_label(self.seeds[i : i + self.seeds_per_job]) for i in starts]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Data, models and questions; see the schema for the meaning of each field."""
+
+    name: str
+    title: str
+    source: str
+    data: Data
+    models: Mapping[str, Model]
+    crosscheck: bool = True
+    units: Mapping[str, str] = field(default_factory=dict)
+    interventions: Sequence[Mapping[str, Any]] = ()
+    shifts: Sequence[Mapping[str, str]] = ()
+    effects: Sequence[Mapping[str, Any]] = ()
+    odds_ratios: Sequence[Mapping[str, Any]] = ()
+    counterfactuals: Mapping[str, Any] = field(default_factory=dict)
+    figures: Sequence[str] = ()
+
+    @property
+    def questions(self) -> dict[str, Any]:
+        """What is asked of every fitted model and of the truth alike."""
+        return {
+            "interventions": [dict(entry["do"]) for entry in self.interventions],
+            "shifts": [dict(entry) for entry in self.shifts],
+            "effects": [dict(entry) for entry in self.effects],
+            "odds_ratios": [dict(entry) for entry in self.odds_ratios],
+            "curves": [dict(entry) for entry in self.counterfactuals.get("curves", ())],
+        }
+
+    @property
+    def ordinal(self) -> list[str]:
+        """Names of the ordinal columns; every model of an experiment has the same columns."""
+        spec = next(iter(self.models.values())).spec
+        return [name for name, node in spec.items() if node["kind"] == "ordinal"]
+
+    @property
+    def observed(self) -> list[dict[str, float]]:
+        """The observation behind each counterfactual curve."""
+        return [dict(entry["observation"]) for entry in self.questions["curves"]]
+
+    def crosschecked_models(self) -> list[str]:
+        """Names of the models that classical software fits as well."""
+        return [
+            name
+            for name, model in self.models.items()
+            if self.crosscheck and model.exact and is_classical(model.spec)
+        ]
+
+
+def load_experiments(config: Mapping[str, Any]) -> dict[str, Experiment]:
+    """Experiments of a completed configuration, after checks that no schema can express.
+
+    Raises:
+        ConfigError: A name, a file or a combination is not allowed; the message names it.
+    """
+    entries = config["experiments"]
+    unknown = sorted(set(config["only"]) - set(entries))
+    if unknown:
+        raise ConfigError(
+            f"only: {unknown[0]!r} is no experiment; allowed are {', '.join(sorted(entries))}."
+        )
+    names = config["only"] or list(entries)
+    return {name: _experiment(name, entries[name], config) for name in names}
+
+
+def is_classical_node(node: Mapping[str, Any]) -> bool:
+    """Whether a node has linear shifts only, and a head whose likelihood is convex."""
+    kinds = [*node.get("parents", {}).values(), *(term["kind"] for term in node.get("terms", ()))]
+    return all(kind == "ls" for kind in kinds) and node.get("transform") != "spline"
+
+
+def is_classical(spec: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether every node of a specification is classical, see :func:`is_classical_node`."""
+    return all(is_classical_node(node) for node in spec.values())
+
+
+def is_exact(spec: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether every node has a convex likelihood: shifts by no network, and no spline head."""
+    return all(
+        is_classical_node(node | {"terms": [t for t in node.get("terms", ()) if not _convex(t)]})
+        for node in spec.values()
+    )
+
+
+def _convex(term: Mapping[str, Any]) -> bool:
+    """Whether a term is linear in its parameters: a varying coefficient is, unless by a network."""
+    return term["kind"] == "ls" or (term["kind"] == "vc" and "hidden" not in term)
+
+
+def chunk_label(seeds: Sequence[int]) -> str:
+    """``"3"`` for one seed, ``"0-2"`` for a run of seeds."""
+    return str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"
+
+
+def seeds_of(label: str) -> list[int]:
+    """The seeds behind a label of :func:`chunk_label`."""
+    first, _, last = label.partition("-")
+    return list(range(int(first), int(last or first) + 1))
+
+
+def _experiment(name: str, entry: Mapping[str, Any], config: Mapping[str, Any]) -> Experiment:
+    data = _data(name, entry["data"], config["limits"])
+    models = {
+        key: _model(key, model, data=data, config=config) for key, model in entry["models"].items()
+    }
+    experiment = Experiment(
+        name=name,
+        title=entry["title"],
+        source=entry["source"],
+        data=data,
+        models=models,
+        crosscheck=entry["crosscheck"],
+        units=entry["units"],
+        interventions=entry["interventions"],
+        shifts=entry["shifts"],
+        effects=entry["effects"],
+        odds_ratios=entry["odds_ratios"],
+        counterfactuals=entry["counterfactuals"],
+        figures=entry["figures"],
+    )
+    _check_columns(experiment)
+    _check_figures(experiment)
+    return experiment
+
+
+def _data(name: str, entry: Mapping[str, Any], limits: Mapping[str, Any]) -> Data:
+    process, rows, file = entry.get("process"), entry.get("rows"), entry.get("file")
+    if (rows is None) == (file is None):
+        raise ConfigError(
+            f"experiments.{name}.data: give either rows (drawn from a process) or file (a CSV), "
+            f"got {'both' if rows is not None else 'neither'}."
+        )
+    if rows is not None and process is None:
+        raise ConfigError(f"experiments.{name}.data: rows needs a process to draw them from.")
+    for key in ("file", "trial", "reference"):
+        path = entry.get(key)
+        if path is not None and not Path(path).exists():
+            raise ConfigError(
+                f"experiments.{name}.data.{key}: there is nothing at {path!r}; paths are relative "
+                f"to {Path.cwd()}."
+            )
+    if rows is not None and limits["rows"] is not None:
+        rows = min(rows, limits["rows"])
+    return Data(
+        process=process,
+        arguments=entry["arguments"],
+        rows=rows,
+        file=file,
+        trial=entry.get("trial"),
+        reference=entry.get("reference"),
+    )
+
+
+def _model(name: str, entry: Mapping[str, Any], *, data: Data, config: Mapping[str, Any]) -> Model:
+    limits = config["limits"]
+    fit = dict(entry["fit"])
+    if limits["epochs"] is not None:
+        fit["epochs"] = min(fit.get("epochs", limits["epochs"]), limits["epochs"])
+    exact = is_exact(entry["spec"]) and fit.get("optimizer", "auto") == "auto"
+    if exact:
+        # nothing of the stochastic training applies, and a changed limit must not refit
+        fit = {key: value for key, value in fit.items() if key == "optimizer"}
+    if exact and data.file is not None:
+        # the fit is one convex problem on the same rows: every seed would give it again
+        count = 1
+    else:
+        count = entry.get("seeds", config["seeds"]["exact" if exact else "network"])
+        count = min(count, limits["seeds"] or count)
+    return Model(
+        name=name,
+        title=entry.get("title", name),
+        spec=entry["spec"],
+        fit=fit,
+        seeds=tuple(range(count)),
+        seeds_per_job=entry.get("seeds_per_job", config["seeds_per_job"]),
+    )
+
+
+def _check_columns(experiment: Experiment) -> None:
+    """Every column that a question names is a node of every model."""
+    where = f"experiments.{experiment.name}"
+    for model in experiment.models.values():
+        for place, name in _named_columns(experiment):
+            if name not in model.spec:
+                raise ConfigError(
+                    f"{where}.{place}: {name!r} is no node of the model {model.name!r}; nodes are "
+                    f"{', '.join(model.spec)}."
+                )
+
+
+def _named_columns(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    for key in experiment.units:
+        yield "units", key
+    for entry in experiment.interventions:
+        yield from (("interventions", name) for name in entry["do"])
+    for entry in experiment.shifts:
+        yield from (("shifts", entry[key]) for key in ("node", "parent"))
+    for entry in experiment.effects:
+        yield from (("effects", entry[key]) for key in ("treatment", "outcome"))
+    for entry in experiment.odds_ratios:
+        yield from (("odds_ratios", entry[key]) for key in ("node", "parent"))
+    for entry in experiment.counterfactuals.get("interventions", ()):
+        yield from (("counterfactuals.interventions", name) for name in entry["do"])
+    for entry in experiment.counterfactuals.get("curves", ()):
+        yield from (("counterfactuals.curves", entry[key]) for key in ("intervene", "node"))
+
+
+_FIGURE_NEEDS = {
+    "counterfactuals": "counterfactuals.curves",
+    "densities": "interventions",
+    "effects": "effects",
+    "shift_curves": "shifts",
+}
+
+
+def _check_figures(experiment: Experiment) -> None:
+    if "history" in experiment.figures and all(m.exact for m in experiment.models.values()):
+        raise ConfigError(
+            f"experiments.{experiment.name}.figures: 'history' draws training by steps, but every "
+            "model is solved exactly; leave the figure out."
+        )
+    for figure in experiment.figures:
+        need = _FIGURE_NEEDS.get(figure)
+        if need is None:
+            continue
+        found = (
+            experiment.counterfactuals.get("curves")
+            if need == "counterfactuals.curves"
+            else getattr(experiment, need)
+        )
+        if not found:
+            raise ConfigError(
+                f"experiments.{experiment.name}.figures: {figure!r} draws {need}, of which there "
+                "are none; add some or leave the figure out."
+            )

@@ -1,0 +1,122 @@
+"""One look for all figures: readable in grey, in colours that colour-blind people tell apart.
+
+Models differ by colour and by line style and marker at once (palette of Okabe and Ito, 2008); the
+truth is always grey or black.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+# jobs have no display, and a window system must not be asked for one
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from replication.job import staged
+
+__all__ = [
+    "TRUTH_FILL",
+    "TRUTH_LINE",
+    "Look",
+    "axis_label",
+    "legend_below",
+    "looks",
+    "new_figure",
+    "save_figure",
+]
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_LINES = ("-", (0, (5, 1.5)), (0, (1.2, 1)), (0, (5, 1.5, 1.2, 1.5)), (0, (8, 2)), (0, (3, 1)))
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+
+TRUTH_FILL = "#C8C8C8"
+TRUTH_LINE = "#000000"
+
+_SETTINGS: Any = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "lines.linewidth": 1.4,
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "pdf.fonttype": 42,
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one model is drawn."""
+
+    label: str
+    colour: str
+    line: str | tuple[int, tuple[float, ...]]
+    marker: str
+
+
+def looks(titles: Mapping[str, str]) -> dict[str, Look]:
+    """A look for each model, by its position.
+
+    Args:
+        titles: Model names to their titles.
+    """
+    return {
+        name: Look(
+            title,
+            _COLOURS[i % len(_COLOURS)],
+            _LINES[i % len(_LINES)],
+            _MARKERS[i % len(_MARKERS)],
+        )
+        for i, (name, title) in enumerate(titles.items())
+    }
+
+
+def new_figure(
+    rows: int, columns: int, *, panel: tuple[float, float] = (2.6, 2.1)
+) -> tuple[Figure, list[list[Axes]]]:
+    """A grid of panels, each ``panel`` inches wide and high."""
+    # for the whole process: titles and legends take their settings when they are added later
+    plt.rcParams.update(_SETTINGS)
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(panel[0] * columns, panel[1] * rows + 0.5),
+        squeeze=False,
+        layout="constrained",
+    )
+    return figure, axes.tolist()
+
+
+def axis_label(node: str, units: Mapping[str, str]) -> str:
+    """``"Age (years)"``, or the bare name of a dimensionless variable."""
+    return f"{node} ({units[node]})" if node in units else node
+
+
+def legend_below(figure: Figure, handles: Iterable[Line2D | Patch]) -> None:
+    """One legend for all panels, under them."""
+    entries = list(handles)
+    figure.legend(handles=entries, loc="outside lower center", ncols=min(len(entries), 4))
+
+
+def save_figure(figure: Figure, *, png: str, pdf: str) -> None:
+    """Write a figure in both formats, with no date in them, and close it."""
+    for path, metadata in ((png, {"Software": None}), (pdf, {"CreationDate": None})):
+        with staged(path) as temporary:
+            figure.savefig(temporary, format=Path(path).suffix[1:], metadata=metadata)
+    plt.close(figure)

@@ -1,0 +1,209 @@
+"""Tables over all experiments: tidy with a row per seed for programs, summarised for readers."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from replication.questions import COLUMNS
+
+__all__ = [
+    "LAYOUTS",
+    "TRUTH_COLUMNS",
+    "Layout",
+    "markdown_table",
+    "over_seeds",
+    "to_html",
+    "to_markdown",
+    "with_truth",
+]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a tidy table is summarised over seeds.
+
+    Attributes:
+        title: Headline for readers.
+        note: What the columns mean, in one or two sentences.
+        keys: Columns that, with experiment and model, tell the rows of one seed apart.
+        value: The column whose mean and spread over seeds are shown.
+        others: Further columns with the way they are summarised (``mean``, ``max``, ``first``,
+            ``all``).
+    """
+
+    title: str
+    note: str
+    keys: tuple[str, ...]
+    value: str
+    others: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns that the tidy table has, even if a run makes none of its rows."""
+        return ["experiment", "model", "seed", *self.keys, self.value, *self.others]
+
+
+TRUTH_COLUMNS = ("experiment", *COLUMNS["effects"])
+"""Columns of the tidy table of the generators' average effects."""
+
+LAYOUTS: dict[str, Layout] = {
+    "fits": Layout(
+        title="Fits",
+        note="Mean negative log-likelihood on the rows that a node was trained on, nats per row; "
+        "kkt_residual certifies the optimum of exact solutions.",
+        keys=("node", "solver"),
+        value="nll",
+        others={
+            "validation_nll": "mean",
+            "n": "first",
+            "epochs": "mean",
+            "seconds": "mean",
+            "converged": "all",
+            "kkt_residual": "max",
+        },
+    ),
+    "coefficients": Layout(
+        title="Linear coefficients and cutpoints",
+        note="Log odds per raw unit of the parent, ordinal parents against level 0; signs of the "
+        "flow. The truth is shown where the generator's edge is linear.",
+        keys=("node", "parameter", "parent", "level"),
+        value="estimate",
+        others={"truth": "first"},
+    ),
+    "effects": Layout(
+        title="Average effects",
+        note="Risks under both arms, their difference, and odds ratios, by population.",
+        keys=("effect", "population", "quantity"),
+        value="value",
+    ),
+    "l1": Layout(
+        title="L1: distance of the observational law",
+        note="kl: Kullback-Leibler divergence of the model from the truth, nats; wasserstein: in "
+        "units of the node, floor is that of two samples of the truth; nll: nats per row.",
+        keys=("metric", "node"),
+        value="value",
+        others={"mc_error": "mean", "floor": "first"},
+    ),
+    "l2": Layout(
+        title="L2: errors of interventional summaries",
+        note="Estimate minus truth, in the unit of the statistic; mc_error is the Monte Carlo "
+        "error of that difference.",
+        keys=("query", "node", "statistic"),
+        value="error",
+        others={"estimate": "mean", "truth": "first", "mc_error": "mean"},
+    ),
+    "l3": Layout(
+        title="L3: errors of individual counterfactuals",
+        note="Absolute errors in units of the node; log score in nats (0 is best), Brier score "
+        "between 0 (best) and 2, with the score of the true probabilities as truth.",
+        keys=("query", "node", "metric"),
+        value="value",
+        others={"truth": "first", "mc_error": "mean", "rows": "first"},
+    ),
+    "crosscheck": Layout(
+        title="Cross-check with R and statsmodels",
+        note="The same nodes fitted by other programs on the same rows; 'frozen' marks results "
+        "that were committed because R is not installed here.",
+        keys=("node", "reference", "quantity", "parent", "level"),
+        value="difference",
+        others={"ours": "first", "value": "first", "note": "first"},
+    ),
+}
+"""The tables that the pipeline makes, by name."""
+
+
+def over_seeds(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
+    """One row per group of seeds with mean, sd, min and max of the value and their number.
+
+    The sd is missing for a single seed; a table without rows has a summary without rows.
+    """
+    if table.empty:
+        return pd.DataFrame(columns=["experiment", "model", *layout.keys, "mean", "seeds"])
+    keys = [key for key in ("experiment", "model", *layout.keys) if key in table]
+    grouped = table.groupby(keys, sort=False, dropna=False)
+    parts = {
+        "mean": grouped[layout.value].mean(),
+        "sd": grouped[layout.value].std(),
+        "min": grouped[layout.value].min(),
+        "max": grouped[layout.value].max(),
+        "seeds": grouped["seed"].nunique(),
+    }
+    for column, how in layout.others.items():
+        if column in table:
+            parts[column] = grouped[column].agg(how)
+    return pd.DataFrame(parts).reset_index()
+
+
+def with_truth(coefficients: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
+    """Coefficients and cutpoints with the column truth, missing where there is none.
+
+    A linear effect of an ordinal parent is known per level: level k has k times the weight.
+
+    Args:
+        coefficients: Tidy coefficients with experiment, node, parameter, parent and level.
+        truth: The generators' ``true_coefficients`` with the column experiment.
+    """
+    shifts = truth[truth["parameter"] == "shift"].drop(columns="level")
+    cutpoints = truth[truth["parameter"] == "cutpoint"].drop(columns="parent")
+    parts = []
+    for parameter, known, key in (
+        ("shift", shifts, "parent"),
+        ("cutpoint", cutpoints.astype({"level": float}), "level"),
+    ):
+        own = coefficients[coefficients["parameter"] == parameter].astype({"level": float})
+        parts.append(own.merge(known, on=["experiment", "node", "parameter", key], how="left"))
+    table = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    steps = table["level"].where(table["parameter"] == "shift").fillna(1.0)
+    return table.assign(truth=table["truth"] * steps)
+
+
+def to_markdown(table: pd.DataFrame, *, title: str, note: str, banner: str = "") -> str:
+    """A headline, a note and the table in Markdown; numbers with four significant digits."""
+    head = [f"# {title}", *([f"**{banner}**"] if banner else []), note]
+    return "\n\n".join([*head, markdown_table(formatted(table))]) + "\n"
+
+
+def to_html(table: pd.DataFrame, *, title: str, note: str, banner: str = "") -> str:
+    """A page of its own with the same content, for the report."""
+    rows = formatted(table).to_html(index=False, border=0, escape=True)
+    warning = f"<p><strong>{html.escape(banner)}</strong></p>" if banner else ""
+    return (
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+        f"<title>{html.escape(title)}</title><style>{_CSS}</style></head><body>"
+        f"<h1>{html.escape(title)}</h1>{warning}<p>{html.escape(note)}</p>{rows}</body></html>\n"
+    )
+
+
+def markdown_table(table: pd.DataFrame) -> str:
+    """A table of text in Markdown; a bar inside a cell is escaped."""
+    cells = table.map(lambda cell: str(cell).replace("|", "\\|"))
+    text: str = cells.to_markdown(index=False, disable_numparse=True)
+    return text
+
+
+def formatted(table: pd.DataFrame, *, digits: int = 4) -> pd.DataFrame:
+    """Every cell as text: floats with significant digits, missing values empty."""
+    return table.map(lambda cell: _text(cell, digits))
+
+
+def _text(cell: Any, digits: int) -> str:
+    if pd.isna(cell):
+        return ""
+    if isinstance(cell, float):
+        return f"{cell:.{digits}g}"
+    return str(cell)
+
+
+_CSS = """
+body { font: 14px/1.4 system-ui, sans-serif; margin: 1.5em; color: #222; }
+table { border-collapse: collapse; }
+th, td { padding: 3px 10px; text-align: left; vertical-align: top; white-space: nowrap; }
+td { border-top: 1px solid #ddd; font-variant-numeric: tabular-nums; }
+td.wide { white-space: normal; min-width: 18em; }
+tr:hover td { background: #f4f4f4; }
+"""

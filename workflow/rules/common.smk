@@ -1,0 +1,143 @@
+# Which files belong together. Everything longer than a line lives in replication.experiments.
+from pathlib import Path
+
+from replication.experiments import seeds_of
+from replication.machine import gpu_visible, r_visible
+
+TABLES = {
+    "fits": "fits with certificates",
+    "coefficients": "coefficients and cutpoints",
+    "effects": "average effects",
+    "crosscheck": "R and statsmodels",
+    "l1": "L1 distances",
+    "l2": "L2 errors",
+    "l3": "L3 errors",
+}
+
+
+wildcard_constraints:
+    experiment="|".join(EXPERIMENTS),
+    model="|".join(sorted({m for e in EXPERIMENTS.values() for m in e.models})),
+    seeds=r"\d+(-\d+)?",
+
+
+def experiment_of(wildcards):
+    return EXPERIMENTS[wildcards.experiment]
+
+
+def model_of(wildcards):
+    return experiment_of(wildcards).models[wildcards.model]
+
+
+def train_file(wildcards):
+    """The training rows: a file of one's own or a frozen one, else rows from the generator."""
+    file = experiment_of(wildcards).data.file
+    return file or "<results>/data/{experiment}/train-{seeds}.csv".format(**wildcards)
+
+
+def verified(wildcards):
+    """The flag that the frozen data are those of their generators; a cohort needs none.
+
+    Its age does not matter, the frozen files themselves are inputs too.
+    """
+    return (
+        ancient("<results>/data/verified.json") if experiment_of(wildcards).data.has_truth else []
+    )
+
+
+def per_chunk(pattern, *, experiment):
+    """A path for each group of seeds of each model."""
+    return [
+        pattern.format(experiment=experiment, model=name, seeds=seeds)
+        for name, model in EXPERIMENTS[experiment].models.items()
+        for seeds in model.chunks()
+    ]
+
+
+def everywhere(pattern, *, with_truth=False):
+    """A path for each group of seeds of each model of each experiment."""
+    return [
+        path
+        for name, experiment in EXPERIMENTS.items()
+        if experiment.data.has_truth or not with_truth
+        for path in per_chunk(pattern, experiment=name)
+    ]
+
+
+def gpus(wildcards):
+    """One GPU for models with networks, if the run wants GPUs and can see one."""
+    wanted = config["device"] == "cuda" or (config["device"] == "auto" and gpu_visible())
+    return int(wanted and not model_of(wildcards).exact)
+
+
+def frozen_files(folder):
+    """Frozen tables and truths; the reference of other software is no generator's."""
+    paths = Path(folder).rglob("*")
+    return sorted(str(p) for p in paths if p.name in {"obs.csv", "rct.csv", "truth.json"})
+
+
+def classical_first_chunks(pattern):
+    """A path for the first group of seeds of every model that classical software fits too."""
+    return [
+        pattern.format(experiment=name, model=model, seeds=experiment.models[model].chunks()[0])
+        for name, experiment in EXPERIMENTS.items()
+        for model in experiment.crosschecked_models()
+    ]
+
+
+def stored(name):
+    """The tables of answers by that name of every model of the experiment."""
+    pattern = f"<results>/estimate/{{experiment}}/{{model}}/{{seeds}}/{name}.csv"
+    return lambda wildcards: per_chunk(pattern, experiment=wildcards.experiment)
+
+
+def fitted(name):
+    """The tables of fits by that name of every model of the experiment."""
+    pattern = f"<results>/fit/{{experiment}}/{{model}}/{{seeds}}/{name}.csv"
+    return lambda wildcards: per_chunk(pattern, experiment=wildcards.experiment)
+
+
+def truth_of(name):
+    """The generator's table by that name, or nothing for a cohort of one's own."""
+    return lambda wildcards: (
+        f"<results>/truth/{wildcards.experiment}/{name}.csv"
+        if experiment_of(wildcards).data.has_truth
+        else []
+    )
+
+
+def titles_of(wildcards):
+    return {name: model.title for name, model in experiment_of(wildcards).models.items()}
+
+
+def units_of(wildcards):
+    return dict(experiment_of(wildcards).units)
+
+
+def figures_of_all():
+    """Every figure that the experiments ask for, in both formats."""
+    return [
+        f"<results>/figures/{name}/{figure}.{suffix}"
+        for name, experiment in EXPERIMENTS.items()
+        for figure in experiment.figures
+        for suffix in ("png", "pdf")
+    ]
+
+
+def truths(name):
+    """The tables by that name of every generator."""
+    return [
+        f"<results>/truth/{experiment.name}/{name}.csv"
+        for experiment in EXPERIMENTS.values()
+        if experiment.data.has_truth
+    ]
+
+
+def banner():
+    """A warning on top of the tables and the scorecard of a run that is not at full scale."""
+    if config["run"]["complete"]:
+        return ""
+    return (
+        f"{config['run']['name'].upper()}: tiny samples and few epochs show that every part works; "
+        "the numbers and verdicts do not judge the claims."
+    )

@@ -1,0 +1,175 @@
+# Figures from stored tables only; which ones an experiment has, its entry says.
+
+
+rule marginals:
+    input:
+        estimated=stored("densities"),
+        true=truth_of("densities"),
+    output:
+        png=report(
+            "<results>/figures/{experiment}/marginals.png",
+            caption="../report/marginals.rst",
+            category="Figures",
+            subcategory="{experiment}",
+            labels={"figure": "observational and interventional marginals"},
+        ),
+        pdf="<results>/figures/{experiment}/marginals.pdf",
+    log:
+        "<logs>/marginals/{experiment}.log",
+    conda:
+        "../envs/replication.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        titles=titles_of,
+        units=units_of,
+        ordinal=lambda wildcards: experiment_of(wildcards).ordinal,
+        code=code_hash("marginals"),
+    script:
+        "../scripts/marginals.py"
+
+
+rule densities:
+    input:
+        estimated=stored("densities"),
+        true=truth_of("densities"),
+    output:
+        png=report(
+            "<results>/figures/{experiment}/densities.png",
+            caption="../report/densities.rst",
+            category="Figures",
+            subcategory="{experiment}",
+            labels={"figure": "interventional densities"},
+        ),
+        pdf="<results>/figures/{experiment}/densities.pdf",
+    log:
+        "<logs>/densities/{experiment}.log",
+    conda:
+        "../envs/replication.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        titles=titles_of,
+        units=units_of,
+        ordinal=lambda wildcards: experiment_of(wildcards).ordinal,
+        code=code_hash("densities"),
+    script:
+        "../scripts/densities.py"
+
+
+rule shift_curves:
+    input:
+        estimated=stored("shifts"),
+        true=truth_of("shifts"),
+    output:
+        png=report(
+            "<results>/figures/{experiment}/shift_curves.png",
+            caption="../report/shift_curves.rst",
+            category="Figures",
+            subcategory="{experiment}",
+            labels={"figure": "shift curves"},
+        ),
+        pdf="<results>/figures/{experiment}/shift_curves.pdf",
+    log:
+        "<logs>/shift_curves/{experiment}.log",
+    conda:
+        "../envs/replication.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        titles=titles_of,
+        units=units_of,
+        code=code_hash("shift_curves"),
+    script:
+        "../scripts/shift_curves.py"
+
+
+rule counterfactuals:
+    input:
+        estimated=stored("curves"),
+        true=truth_of("curves"),
+    output:
+        png=report(
+            "<results>/figures/{experiment}/counterfactuals.png",
+            caption="../report/counterfactuals.rst",
+            category="Figures",
+            subcategory="{experiment}",
+            labels={"figure": "counterfactual curves"},
+        ),
+        pdf="<results>/figures/{experiment}/counterfactuals.pdf",
+    log:
+        "<logs>/counterfactuals/{experiment}.log",
+    conda:
+        "../envs/replication.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        titles=titles_of,
+        units=units_of,
+        observed=lambda wildcards: experiment_of(wildcards).observed,
+        code=code_hash("counterfactuals"),
+    script:
+        "../scripts/counterfactuals.py"
+
+
+rule effects:
+    input:
+        estimated=stored("effects"),
+        true=truth_of("effects"),
+    output:
+        png=report(
+            "<results>/figures/{experiment}/effects.png",
+            caption="../report/effects.rst",
+            category="Figures",
+            subcategory="{experiment}",
+            labels={"figure": "average treatment effect"},
+        ),
+        pdf="<results>/figures/{experiment}/effects.pdf",
+    log:
+        "<logs>/effects/{experiment}.log",
+    conda:
+        "../envs/replication.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        titles=titles_of,
+        code=code_hash("effects"),
+    script:
+        "../scripts/effects.py"
+
+
+rule history:
+    input:
+        history=fitted("history"),
+    output:
+        png=report(
+            "<results>/figures/{experiment}/history.png",
+            caption="../report/history.rst",
+            category="Figures",
+            subcategory="{experiment}",
+            labels={"figure": "training history"},
+        ),
+        pdf="<results>/figures/{experiment}/history.pdf",
+    log:
+        "<logs>/history/{experiment}.log",
+    conda:
+        "../envs/replication.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        titles=titles_of,
+        code=code_hash("history"),
+    script:
+        "../scripts/history.py"

@@ -1,0 +1,71 @@
+# Tables over all experiments, the scorecard, and the pages of the report.
+
+
+rule tables:
+    input:
+        fits=everywhere("<results>/fit/{experiment}/{model}/{seeds}/nodes.csv"),
+        coefficients=everywhere("<results>/fit/{experiment}/{model}/{seeds}/coefficients.csv"),
+        effects=everywhere("<results>/estimate/{experiment}/{model}/{seeds}/effects.csv"),
+        l1=everywhere("<results>/evaluate/{experiment}/{model}/{seeds}/l1.csv", with_truth=True),
+        l2=everywhere("<results>/evaluate/{experiment}/{model}/{seeds}/l2.csv", with_truth=True),
+        l3=everywhere("<results>/evaluate/{experiment}/{model}/{seeds}/l3.csv", with_truth=True),
+        crosscheck=classical_first_chunks(
+            "<results>/crosscheck/{experiment}/{model}/{seeds}/compared.csv"
+        ),
+        truth=truths("effects"),
+        true_coefficients=truths("coefficients"),
+    output:
+        tidy=[f"<results>/tables/{name}.csv" for name in [*TABLES, "truth"]],
+        markdown=[f"<results>/tables/{name}.md" for name in TABLES],
+        pages=[
+            report(
+                f"<results>/tables/{name}.html",
+                caption="../report/tables.rst",
+                category="Tables",
+                labels={"table": label},
+            )
+            for name, label in TABLES.items()
+        ],
+    log:
+        "<logs>/tables.log",
+    conda:
+        "../envs/replication.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        banner=banner(),
+        code=code_hash("tables"),
+    script:
+        "../scripts/tables.py"
+
+
+rule scorecard:
+    input:
+        claims=config["claims"],
+        tidy=rules.tables.output.tidy,
+    output:
+        csv="<results>/scorecard.csv",
+        markdown="<results>/scorecard.md",
+        rst="<results>/scorecard.rst",
+        html=report(
+            "<results>/scorecard.html",
+            caption="../report/scorecard.rst",
+            category="Scorecard",
+            labels={"table": "every published claim"},
+        ),
+    log:
+        "<logs>/scorecard.log",
+    conda:
+        "../envs/replication.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        run=config["run"]["name"],
+        banner=banner(),
+        code=code_hash("scorecard"),
+    script:
+        "../scripts/scorecard.py"

@@ -1,0 +1,32 @@
+"""Draw the law of the last node under each intervention."""
+
+from collections.abc import Mapping, Sequence
+
+from replication.figures import draw_densities
+from replication.job import read_optional, read_tables, run_script
+from replication.style import save_figure
+
+
+def densities(
+    *,
+    estimated: Sequence[str],
+    true: str | Sequence[str],
+    titles: Mapping[str, str],
+    units: Mapping[str, str],
+    ordinal: Sequence[str],
+    png: str,
+    pdf: str,
+) -> None:
+    """Write the figure in both formats."""
+    figure = draw_densities(
+        read_tables(estimated),
+        read_optional(true),
+        titles=titles,
+        units=units,
+        ordinal=ordinal,
+    )
+    save_figure(figure, png=png, pdf=pdf)
+
+
+if __name__ == "__main__":
+    run_script(densities, snakemake)  # noqa: F821

@@ -1,0 +1,37 @@
+"""Judge every published claim by the numbers of this run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from replication.claims import load_claims
+from replication.claims import scorecard as judge_claims
+from replication.job import read_csv, run_script, staged, write_csv
+from replication.pages import scorecard_html, scorecard_markdown, scorecard_rst
+
+
+def scorecard(
+    *,
+    claims: str,
+    tidy: Sequence[str],
+    run: str,
+    banner: str,
+    csv: str,
+    markdown: str,
+    rst: str,
+    html: str,
+) -> None:
+    """Write the scorecard in four forms; the reStructuredText is the front page of the report."""
+    tables = {Path(path).stem: read_csv(path) for path in tidy}
+    card = judge_claims(load_claims(claims), tables, run=run)
+    write_csv(csv, card)
+    for path, render in (
+        (markdown, scorecard_markdown),
+        (rst, scorecard_rst),
+        (html, scorecard_html),
+    ):
+        with staged(path) as temporary:
+            temporary.write_text(render(card, banner=banner), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_script(scorecard, snakemake)  # noqa: F821
