@@ -40,6 +40,20 @@ include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 
 
+# seconds each: not worth a place in a cluster's queue
+localrules:
+    all,
+    counterfactuals,
+    densities,
+    effects,
+    history,
+    marginals,
+    scorecard,
+    shift_curves,
+    tables,
+    trajectories,
+
+
 rule all:
     default_target: True
     input:

@@ -18,6 +18,7 @@ from replication.figures import (
     draw_history,
     draw_marginals,
     draw_shift_curves,
+    draw_trajectories,
 )
 from replication.metrics import histogram
 from replication.style import looks, save_figure
@@ -121,6 +122,20 @@ def test_exact_nodes_have_no_history() -> None:
     history = runs(pd.concat([epochs, solved], ignore_index=True))
     figure = draw_history(history, titles=TITLES)
     assert [axis.get_title(loc="left") for axis in figure.axes] == ["a"]
+
+
+def test_a_trajectory_runs_towards_the_truth() -> None:
+    steps = pd.DataFrame({"node": "y", "parent": "age", "epoch": range(1, 4)}).assign(
+        level=np.nan, estimate=[0.1, 0.3, 0.4]
+    )
+    truth = pd.DataFrame(
+        {"node": ["y"], "parameter": ["shift"], "parent": ["age"], "level": [np.nan]}
+    ).assign(truth=0.5)
+    figure = draw_trajectories(runs(steps), truth, titles=TITLES)
+    *lines, dashed = figure.axes[0].lines
+    assert len(lines) == 4
+    assert list(dashed.get_ydata()) == [0.5, 0.5]
+    assert figure.axes[0].get_title(loc="left") == "age on y"
 
 
 def test_models_differ_by_colour_by_line_and_by_marker() -> None:

@@ -167,7 +167,7 @@ def is_classical(spec: Mapping[str, Mapping[str, Any]]) -> bool:
 def is_exact(spec: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether every node has a convex likelihood: shifts by no network, and no spline head."""
     return all(
-        is_classical_node(node | {"terms": [t for t in node.get("terms", ()) if not _convex(t)]})
+        is_classical_node({**node, "terms": [t for t in node.get("terms", ()) if not _convex(t)]})
         for node in spec.values()
     )
 
@@ -304,10 +304,11 @@ _FIGURE_NEEDS = {
 
 
 def _check_figures(experiment: Experiment) -> None:
-    if "history" in experiment.figures and all(m.exact for m in experiment.models.values()):
+    by_steps = {"history", "trajectories"} & set(experiment.figures)
+    if by_steps and all(model.exact for model in experiment.models.values()):
         raise ConfigError(
-            f"experiments.{experiment.name}.figures: 'history' draws training by steps, but every "
-            "model is solved exactly; leave the figure out."
+            f"experiments.{experiment.name}.figures: {min(by_steps)!r} draws training by steps, "
+            "but every model is solved exactly; leave the figure out."
         )
     for figure in experiment.figures:
         need = _FIGURE_NEEDS.get(figure)

@@ -35,6 +35,7 @@ __all__ = [
     "draw_history",
     "draw_marginals",
     "draw_shift_curves",
+    "draw_trajectories",
 ]
 
 
@@ -69,8 +70,7 @@ def draw_marginals(
                 titles=titles,
                 ordinal=node in ordinal,
             )
-            if i == len(rows) - 1:
-                axes[i][j].set_xlabel(axis_label(node, units))
+            axes[i][j].set_xlabel(axis_label(node, units))
             axes[i][j].set_ylabel("probability" if node in ordinal else "density")
         axes[i][0].set_title(query, loc="left")
     legend_below(figure, _law_legend(titles, with_truth=true is not None))
@@ -257,13 +257,50 @@ def draw_history(history: pd.DataFrame, *, titles: Mapping[str, str]) -> Figure:
         axis.set_ylim(low - margin, high + margin)
         axis.set_title(node, loc="left")
         axis.set_xlabel("epoch")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes[0][0].set_ylabel("negative log-likelihood\n(nats per row)")
     handles = [
-        *(Line2D([], [], color=look.colour, label=look.label) for look in style.values()),
+        *(
+            Line2D([], [], color=style[model].colour, label=style[model].label)
+            for model in trained["model"].unique()
+        ),
         Line2D([], [], color="black", lw=1.3, label="validation"),
         Line2D([], [], color="black", lw=0.8, alpha=0.45, label="training"),
     ]
+    legend_below(figure, handles)
+    return figure
+
+
+def draw_trajectories(
+    trajectories: pd.DataFrame, true: pd.DataFrame | None, *, titles: Mapping[str, str]
+) -> Figure:
+    """Linear coefficients by epoch, a panel for each.
+
+    Args:
+        trajectories: Table ``trajectories`` of the fits.
+        true: Coefficients of the generator, None without one.
+        titles: Model names to titles.
+    """
+    keys = trajectories[["node", "parent", "level"]].drop_duplicates()
+    figure, axes = new_figure(1, len(keys), panel=(2.7, 2.4))
+    style = looks(titles)
+    for axis, (node, parent, level) in zip(axes[0], keys.to_numpy(), strict=True):
+        rows = _select(trajectories, node=node, parent=parent)
+        rows = rows[rows["level"].isna() if pd.isna(level) else rows["level"] == level]
+        for model, run in _by_seed(rows):
+            _line(axis, run["epoch"], run["estimate"], style[model], alpha=0.8)
+        if true is not None:
+            weight = _select(true, parameter="shift", node=node, parent=parent)["truth"]
+            for value in weight * (1.0 if pd.isna(level) else level):
+                axis.axhline(value, color=TRUTH_LINE, ls=(0, (2, 2)), lw=1.2)
+        source = parent if pd.isna(level) else f"{parent} = {level:.0f}"
+        axis.set_title(f"{source} on {node}", loc="left")
+        axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axes[0][0].set_ylabel("coefficient (log odds per unit)")
+    handles = _model_handles({model: titles[model] for model in trajectories["model"].unique()})
+    if true is not None:
+        handles.append(Line2D([], [], color=TRUTH_LINE, ls=(0, (2, 2)), lw=1.2, label="truth"))
     legend_below(figure, handles)
     return figure
 
@@ -313,17 +350,18 @@ def _draw_law(
 
 
 def _strip(axis: Axes, values: np.ndarray, position: int, look: Look, *, hollow: bool) -> None:
-    """Points side by side around a height, and a bar at their mean."""
+    """Points around a height, and a bar at their mean if there are several."""
     spread = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(1)
+    if len(values) > 1:
+        axis.plot(values.mean(), position, "|", color=look.colour, ms=20, mew=2)
     axis.plot(
         values,
         position + spread,
         look.marker,
         color=look.colour,
         mfc="white" if hollow else look.colour,
-        ms=4.5,
+        ms=5,
     )
-    axis.plot(values.mean(), position, "|", color=look.colour, ms=20, mew=2)
 
 
 def _model_handles(titles: Mapping[str, str]) -> list[Line2D | Patch]:

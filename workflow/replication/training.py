@@ -66,10 +66,11 @@ def fit_seeds(
         folder: Where the models go.
 
     Returns:
-        The tables ``nodes`` (fit report), ``history`` and ``coefficients`` over all seeds.
+        The tables ``nodes`` (fit report), ``history`` and ``trajectories`` (by epoch) and
+        ``coefficients`` over all seeds.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    nodes, history, coefficients = [], [], []
+    nodes, history, trajectories, coefficients = [], [], [], []
     for seed in seeds:
         rows = train.loc[train["seed"] == seed].reset_index(drop=True) if by_seed else train
         key = dict(zip(("experiment", "model"), identity, strict=True)) | {"seed": seed}
@@ -80,10 +81,12 @@ def fit_seeds(
         _log.info("seed %d, %d rows on %s:\n%s", seed, len(rows), device, flow.report)
         nodes.append(_keyed(flow.report.nodes, key))
         history.append(_keyed(flow.history, key))
+        trajectories.append(_keyed(flow.report.trajectories, key))
         coefficients.append(_keyed(coefficient_table(flow), key))
     return {
         "nodes": pd.concat(nodes, ignore_index=True),
         "history": pd.concat(history, ignore_index=True),
+        "trajectories": pd.concat(trajectories, ignore_index=True),
         "coefficients": pd.concat(coefficients, ignore_index=True),
     }
 

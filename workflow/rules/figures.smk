@@ -173,3 +173,31 @@ rule history:
         code=code_hash("history"),
     script:
         "../scripts/history.py"
+
+
+rule trajectories:
+    input:
+        trajectories=fitted("trajectories"),
+        true=truth_of("coefficients"),
+    output:
+        png=report(
+            "<results>/figures/{experiment}/trajectories.png",
+            caption="../report/trajectories.rst",
+            category="Figures",
+            subcategory="{experiment}",
+            labels={"figure": "coefficients against epochs"},
+        ),
+        pdf="<results>/figures/{experiment}/trajectories.pdf",
+    log:
+        "<logs>/trajectories/{experiment}.log",
+    conda:
+        "../envs/replication.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        titles=titles_of,
+        code=code_hash("trajectories"),
+    script:
+        "../scripts/trajectories.py"

@@ -9,6 +9,7 @@ rule fit:
         models=directory("<results>/fit/{experiment}/{model}/{seeds}/models"),
         nodes="<results>/fit/{experiment}/{model}/{seeds}/nodes.csv",
         history="<results>/fit/{experiment}/{model}/{seeds}/history.csv",
+        trajectories="<results>/fit/{experiment}/{model}/{seeds}/trajectories.csv",
         coefficients="<results>/fit/{experiment}/{model}/{seeds}/coefficients.csv",
         record="<results>/fit/{experiment}/{model}/{seeds}/record.json",
     log:

@@ -23,6 +23,7 @@ def fit(
     models: str,
     nodes: str,
     history: str,
+    trajectories: str,
     coefficients: str,
     record: str,
 ) -> None:
@@ -42,6 +43,7 @@ def fit(
         )
     write_csv(nodes, tables["nodes"])
     write_csv(history, tables["history"])
+    write_csv(trajectories, tables["trajectories"])
     write_csv(coefficients, tables["coefficients"])
     write_json(record, {"identity": list(identity), "seeds": list(seeds), **environment(chosen)})
 
