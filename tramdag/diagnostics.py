@@ -90,14 +90,17 @@ def calibration_table(
 
 
 def _rank_correlation(first: pd.Series, second: pd.Series) -> tuple[float, float]:
+    if first.nunique() < 2 or second.nunique() < 2:
+        return np.nan, np.nan  # a constant depends on nothing
     result = stats.spearmanr(first.to_numpy(), second.to_numpy())
     return float(result.statistic), float(result.pvalue)
 
 
 def _holm(p: np.ndarray) -> np.ndarray:
-    """Holm's step-down adjustment of p values."""
-    order = np.argsort(p)
-    steps = p[order] * np.arange(len(p), 0, -1)
-    adjusted = np.empty_like(p)
+    """Holm's step-down adjustment of p values; missing ones stay missing and do not count."""
+    adjusted = np.full_like(p, np.nan)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known])]
+    steps = p[order] * np.arange(len(order), 0, -1)
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return adjusted

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tramdag import diagnostics, queries
-from tramdag.data import known_node
+from tramdag.data import check_frame, known_node
 from tramdag.errors import SpecError
 from tramdag.flow_state import FlowBase
 from tramdag.inference import check_level
@@ -29,7 +29,7 @@ class DiagnosticVerbs(FlowBase):
             A column per node, df's index.
         """
         self._require_fit("residuals")
-        latents = queries.abduct(self._conditionals, self._encode(df), seed=seed)
+        latents = queries.abduct(self._conditionals, self._on_device(self._encode(df)), seed=seed)
         arrays = {name: latents[name].cpu().numpy().astype(np.float64) for name in self._nodes}
         return pd.DataFrame(arrays, index=df.index)
 
@@ -61,7 +61,7 @@ class DiagnosticVerbs(FlowBase):
             raise SpecError(f"calibration: bins={bins!r} must be a whole number of at least 1.")
         needed = queries.needed_columns(self._conditionals, node, {})
         query = queries.Query(
-            self._conditionals, self._encode(df, columns=needed), node, {}, n=len(df)
+            self._conditionals, self._encode(df, columns=needed), node, {}, n=check_frame(df)
         )
         names = list(self._labels.get(node) or range(target.levels))
         probabilities = pd.DataFrame(queries.pmf(query).estimate.cpu().numpy(), columns=names)

@@ -13,9 +13,9 @@ from scipy import stats
 from torch import Tensor
 
 from tramdag import inference, queries
-from tramdag.data import encode_do, known_node
+from tramdag.data import check_frame, encode_do, known_node
 from tramdag.errors import SpecError
-from tramdag.flow_state import FlowBase
+from tramdag.flow_state import FlowBase, check_points
 from tramdag.spec import OrdinalNode, descendants
 
 __all__ = ["Effect", "EffectVerbs"]
@@ -104,13 +104,14 @@ class EffectVerbs(FlowBase):
             )
         if rows not in ("fixed", "sampled"):
             raise SpecError(f"effect: rows={rows!r} is unknown; allowed are 'fixed', 'sampled'.")
+        check_points(n_points, "effect")
         if not isinstance(values, (tuple, list)) or len(values) != 2:
             raise SpecError(f"effect: values={values!r} must be the two values (a, b).")
         score = _tensor_score(of)
         arms = [
             self._effect_query(data, outcome, treatment, value, n_points, seed) for value in values
         ]
-        means = [queries.arm_means(arm, score) for arm in arms]
+        means = [queries.arm_means(arm, score, smooth=of is None) for arm in arms]
         continuous = not isinstance(self._nodes[outcome], OrdinalNode)
         reason = "of= has no derivative here" if continuous and of is not None else ""
         table = self._marginal_summary(means, rows, level, reason)
@@ -137,14 +138,15 @@ class EffectVerbs(FlowBase):
         n_points: int,
         seed: int,
     ) -> queries.Query:
-        interventions = encode_do({treatment: value}, self._nodes, self._labels, len(data))
+        n = check_frame(data)
+        interventions = encode_do({treatment: value}, self._nodes, self._labels, n)
         needed = queries.needed_columns(self._conditionals, outcome, interventions)
         return queries.Query(
             conditionals=self._conditionals,
             values=self._on_device(self._encode(data, columns=needed)),
             node=outcome,
             interventions=interventions,
-            n=len(data),
+            n=n,
             n_points=n_points,
             seed=seed,
         )
@@ -155,17 +157,22 @@ class EffectVerbs(FlowBase):
         """Arm means, their difference and ratio, with delta-method errors."""
         per_row = np.stack([arm.per_row for arm in means])
         estimates = per_row.mean(1)
-        nodes = set(means[0].gradients)
-        networks = [node for node in means[0].on_the_way if node not in nodes]
+        nodes = list(means[0].gradients)
+        on_the_way = means[0].on_the_way
+        networks = [node for node in on_the_way if node not in nodes]
+        separated = [node for node in on_the_way if self._entry(node).separated]
         covariance = np.zeros((2, 2))
         for node in nodes:
             gradient = np.stack([arm.gradients[node] for arm in means])
             psi = inference.psi_covariance(self._information_of(node))
             covariance += gradient @ psi @ gradient.T
         if rows == "sampled":
-            covariance += np.cov(per_row) / per_row.shape[1]
+            n = per_row.shape[1]
+            covariance += np.cov(per_row) / n if n > 1 else np.nan
         if networks:
             reason = f"networks in {', '.join(networks)}"
+        if separated:
+            reason = f"separated levels in {', '.join(separated)}"
         if reason:
             covariance[:] = np.nan
         contrasts = {"mean_a": [1.0, 0.0], "mean_b": [0.0, 1.0], "ate": [-1.0, 1.0]}
@@ -222,6 +229,14 @@ def _tensor_score(of: Score | None) -> Callable[[Tensor], Tensor]:
     """G on tensors; a user's function sees NumPy arrays and carries no gradient."""
     if of is None:
         return lambda outcome: outcome
-    return lambda outcome: torch.as_tensor(
-        np.asarray(of(outcome.detach().cpu().numpy()), dtype=float), device=outcome.device
-    )
+
+    def score(outcome: Tensor) -> Tensor:
+        result = np.asarray(of(outcome.detach().cpu().numpy()), dtype=float)
+        if result.shape != tuple(outcome.shape):
+            raise SpecError(
+                f"effect: of= returned the shape {result.shape} for {len(outcome)} outcome values; "
+                "it must return one number for each."
+            )
+        return torch.as_tensor(result, device=outcome.device)
+
+    return score

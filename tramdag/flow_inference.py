@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import ArrayLike
 
 from tramdag import inference, queries
-from tramdag.data import known_node
+from tramdag.data import encode_do, known_node
 from tramdag.errors import DataError, SpecError, name_list
 from tramdag.flow_state import FlowBase
 from tramdag.node import ContinuousConditional
+from tramdag.spec import CI, OrdinalNode
 
 __all__ = ["InferenceVerbs", "compare"]
 
@@ -171,7 +173,9 @@ class InferenceVerbs(FlowBase):
             for name in names
         ]
         filled = [table for table in tables if len(table)]
-        return pd.concat(filled, ignore_index=True) if filled else tables[0]
+        if filled:
+            return pd.concat(filled, ignore_index=True)
+        return tables[0] if tables else pd.DataFrame(columns=inference.TERM_TEST_COLUMNS)
 
     def confidence_interval(
         self,
@@ -233,9 +237,9 @@ class InferenceVerbs(FlowBase):
         node: str,
         parent: str,
         over: str,
-        values: Sequence[float],
+        values: ArrayLike,
         *,
-        change: tuple[float, float] = (0, 1),
+        change: tuple[Any, Any] = (0, 1),
         level: float = 0.95,
         seed: int = 0,
     ) -> pd.DataFrame:
@@ -267,15 +271,26 @@ class InferenceVerbs(FlowBase):
                     f"odds_ratio_curve: {name!r} is no parent of {node!r}; its parents are "
                     f"{name_list(conditional.parents)}."
                 )
+        if parent == over:
+            raise SpecError(f"odds_ratio_curve: over= must be another parent than {parent!r}.")
+        if any(parent in t.parents for t in conditional.node.terms if isinstance(t, CI)):
+            raise SpecError(
+                f"odds_ratio_curve: {parent!r} enters {node!r} by a complex intercept, so its odds "
+                "ratio differs along the outcome; use pmf or cdf."
+            )
         grid = np.asarray(values)
-        base = pd.DataFrame({name: np.zeros(len(grid)) for name in conditional.parents})
-        base[over] = grid
-        tables = [
-            self._on_device(self._encode(base.assign(**{parent: v}), columns=conditional.parents))
-            for v in change
-        ]
+        n = len(grid)
+        base = {name: torch.zeros(n, dtype=torch.float64) for name in conditional.parents}
+        for name in conditional.parents:
+            if isinstance(self._nodes[name], OrdinalNode):
+                base[name] = base[name].to(torch.int64)
+        tables = []
+        for v in change:
+            fixed = encode_do({over: grid, parent: v}, self._nodes, self._labels, n)
+            values_of = {k: x for k, x in fixed.items() if isinstance(x, torch.Tensor)}
+            tables.append(self._on_device({**base, **values_of}))
         curve = inference.odds_ratio_curve(
-            conditional, self._information_of(node), *tables, n=len(grid), level=level, seed=seed
+            conditional, self._information_of(node), *tables, n=n, level=level, seed=seed
         )
         curve.insert(0, over, grid)
         return curve

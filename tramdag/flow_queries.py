@@ -20,7 +20,7 @@ from tramdag.data import (
     known_node,
 )
 from tramdag.errors import SpecError, name_list
-from tramdag.flow_state import FlowBase
+from tramdag.flow_state import FlowBase, check_points
 from tramdag.spec import OrdinalNode, is_whole_number
 
 __all__ = ["QueryVerbs"]
@@ -281,8 +281,7 @@ class QueryVerbs(FlowBase):
             raise SpecError(
                 f"{verb}: scope={scope!r} is unknown; allowed are {name_list(queries.SCOPES)}."
             )
-        if not is_whole_number(n_points, at_least=8) or n_points & (n_points - 1):
-            raise SpecError(f"{verb}: n_points={n_points!r} must be a power of two of at least 8.")
+        check_points(n_points, verb)
         n = check_frame(df)
         interventions = encode_do(do, self._nodes, self._labels, n)
         needed = queries.needed_columns(self._conditionals, node, interventions, scope=scope)

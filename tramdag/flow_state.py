@@ -14,9 +14,9 @@ from tramdag.errors import NotFittedError, SpecError
 from tramdag.fitting import FitReport, NodeReport
 from tramdag.latent import derive_seed, fresh_seed
 from tramdag.node import Conditional, make_conditional
-from tramdag.spec import Node, Spec, causal_order, check_spec
+from tramdag.spec import Node, Spec, causal_order, check_spec, is_whole_number
 
-__all__ = ["FlowBase"]
+__all__ = ["FlowBase", "check_points"]
 
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
@@ -26,6 +26,16 @@ def _known_dtype(dtype: torch.dtype | str) -> torch.dtype:
     if found is None or found not in _DTYPES.values():
         raise SpecError(f"dtype={dtype!r} must be float64 or float32.")
     return found
+
+
+def check_points(n_points: int, verb: str) -> None:
+    """Refuse numbers of Sobol points that the scramblings cannot share.
+
+    Raises:
+        SpecError: Not a power of two of at least 8.
+    """
+    if not is_whole_number(n_points, at_least=8) or n_points & (n_points - 1):
+        raise SpecError(f"{verb}: n_points={n_points!r} must be a power of two of at least 8.")
 
 
 class FlowBase:

@@ -75,7 +75,7 @@ class Conditional(nn.Module, abc.ABC):
             return ParentNetwork(term, nodes, n_outputs=n_outputs, generator=generator, dtype=dtype)
 
         self.intercept = nn.Parameter(torch.zeros(n_params, dtype=dtype))
-        linear = [t for t in terms if isinstance(t, LS) or (isinstance(t, VC) and not t.hidden)]
+        linear = [t for t in terms if isinstance(t, LS) or (isinstance(t, VC) and t.hidden is None)]
         # increments of at least 5e-7: with less slope h could not be inverted to eight digits
         floor = torch.full((n_params,), _SMALLEST_RAW, dtype=dtype)
         floor[0] = -torch.inf
@@ -84,7 +84,7 @@ class Conditional(nn.Module, abc.ABC):
         varying = [
             VaryingCoefficient(t, nodes, generator=generator, dtype=dtype)
             for t in terms
-            if isinstance(t, VC) and t.hidden
+            if isinstance(t, VC) and t.hidden is not None
         ]
         self.complex_shifts = nn.ModuleList(
             [*(network(t, 1) for t in terms if isinstance(t, CS)), *varying]

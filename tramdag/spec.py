@@ -58,7 +58,7 @@ def is_whole_number(value: object, *, at_least: int) -> bool:
 
 @dataclass(frozen=True, init=False)
 class Term:
-    """One way in which parents enter a node; use :class:`LS`, :class:`CS` or :class:`CI`.
+    """One way in which parents enter a node: :class:`LS`, :class:`CS`, :class:`CI`, :class:`VC`.
 
     Attributes:
         parents: Names of the parents that enter this term together, in order.
@@ -156,6 +156,10 @@ class VC(Term):
         n_coefs: int = 4,
         hidden: Sequence[int] | None = None,
     ) -> None:
+        if not isinstance(by, (str, list, tuple)):
+            raise SpecError(
+                f"VC({parent!r}): by={by!r} must be a parent's name or a list of names."
+            )
         super().__init__(parent, *((by,) if isinstance(by, str) else by))
         if len(self.parents) < 2 or (len(self.parents) > 2 and hidden is None):
             raise SpecError(
@@ -380,7 +384,8 @@ def spec_from_dict(plain: Mapping[str, Mapping[str, Any]]) -> dict[str, Node]:
 
     Each node is ``{"kind": "continuous" | "ordinal", ...}`` with the keyword arguments of
     :class:`ContinuousNode` or :class:`OrdinalNode`; a term is
-    ``{"kind": "ls" | "cs" | "ci", "parents": [...]}`` with an optional ``hidden``.
+    ``{"kind": "ls" | "cs" | "ci", "parents": [...]}`` with an optional ``hidden``, or
+    ``{"kind": "vc", "parents": [...], "by": [...]}``.
 
     Raises:
         SpecError: A key or value is not allowed; the message names the node.

@@ -87,7 +87,8 @@ def fit_exact(conditional: Conditional, values: Values) -> Certificate:
     likelihood = likelihood_of(double, values)
     psi, certificate = minimise(likelihood)
     n_intercept = likelihood.n_intercept
-    certificate = _with_separation(certificate, find_separation(likelihood, psi))
+    separation = find_separation(likelihood, psi, held=certificate.inestimable)
+    certificate = _with_separation(certificate, separation)
     solution = torch.from_numpy(psi)
     conditional.intercept[0] = solution[0]
     conditional.intercept[1:] = inverse_positive(solution[1:n_intercept])

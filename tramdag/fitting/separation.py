@@ -12,6 +12,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,13 +44,22 @@ class Separation:
     cutpoints: np.ndarray
 
 
-def find_separation(likelihood: ConvexLikelihood, psi: np.ndarray) -> Separation | None:
+def find_separation(
+    likelihood: ConvexLikelihood,
+    psi: np.ndarray,
+    *,
+    held: Collection[int] = (),
+) -> Separation | None:
     """The separating direction at a fit that may have run off to infinity, else None.
+
+    Under complete separation many directions separate, and most columns can take part in one. Only
+    those without which no separation is left are named, or all of one direction if there is none.
 
     Args:
         likelihood: The node's likelihood.
         psi: Its parameters where the solver stopped. If every finite interval end is small there,
             the maximum is finite and no program is solved.
+        held: Shift columns that may not move: not estimable, or fixed.
     """
     if not isinstance(likelihood, OrdinalLikelihood):
         return None
@@ -62,12 +72,29 @@ def find_separation(likelihood: ConvexLikelihood, psi: np.ndarray) -> Separation
     A_lower = A_lower[lower.isfinite().numpy()]
     # equal rows make equal constraints; a cohort of levels and rounded values has far fewer
     gains = np.unique(np.concatenate([A_upper, -A_lower]), axis=0)
+    direction = _direction(likelihood, gains, held)
+    if direction is None:
+        return None
+    n_intercept = likelihood.n_intercept
+    moving = np.flatnonzero(direction[n_intercept:])
+    needed = [j for j in moving if _direction(likelihood, gains, {*held, int(j)}) is None]
+    if needed:
+        others = {int(j) for j in moving} - {int(j) for j in needed}
+        direction = _direction(likelihood, gains, {*held, *others})
+        assert direction is not None
+    return Separation(direction[n_intercept:], np.cumsum(direction[:n_intercept]))
+
+
+def _direction(
+    likelihood: OrdinalLikelihood, gains: np.ndarray, held: Collection[int]
+) -> np.ndarray | None:
+    """A psi direction in [-1, 1] with no negative gain and some positive one, if there is one."""
     bounds = [(0.0 if increment else -1.0, 1.0) for increment in likelihood.bounded]
+    for j in held:
+        bounds[likelihood.n_intercept + j] = (0.0, 0.0)
     result = scipy.optimize.linprog(
         -gains.sum(0), A_ub=-gains, b_ub=np.zeros(len(gains)), bounds=bounds, method="highs"
     )
     if result.x is None or float(gains.sum(0) @ result.x) <= _SMALLEST_GAIN:
         return None
-    direction = np.where(np.abs(result.x) > _SMALLEST_GAIN, result.x, 0.0)
-    n_intercept = likelihood.n_intercept
-    return Separation(direction[n_intercept:], np.cumsum(direction[:n_intercept]))
+    return np.where(np.abs(result.x) > _SMALLEST_GAIN, result.x, 0.0)

@@ -18,10 +18,11 @@ from tramdag.inference.summary import (
     likelihood_ratio_test,
     summary_table,
 )
-from tramdag.inference.term_tests import term_tests
+from tramdag.inference.term_tests import TERM_TEST_COLUMNS, term_tests
 
 __all__ = [
     "SUMMARY_COLUMNS",
+    "TERM_TEST_COLUMNS",
     "Information",
     "check_level",
     "cluster_sums",

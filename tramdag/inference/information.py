@@ -218,6 +218,10 @@ def cluster_sums(scores: np.ndarray, cluster: ArrayLike) -> np.ndarray:
             f"cluster has the shape {labels.shape}; one label for each of the {len(scores)} "
             "training rows is needed."
         )
+    if pd.isna(labels).any():
+        raise DataError(
+            f"cluster: {int(pd.isna(labels).sum())} labels are missing; every row needs one."
+        )
     codes, _ = pd.factorize(labels)
     sums = np.zeros((codes.max() + 1, scores.shape[1]))
     np.add.at(sums, codes, scores)

@@ -28,6 +28,9 @@ from tramdag.node import Conditional
 __all__ = ["ProfileInterval", "profile_interval"]
 
 _MAX_DOUBLINGS = 60
+_PERFECT = 1e-8
+"""A mean negative log-likelihood below this means complete separation, nats per row."""
+
 _FIRST_STEP = 0.25
 """First step from the estimate, in weights of a standardised column; doubled until outside."""
 
@@ -80,7 +83,12 @@ def profile_interval(
         constrained, _ = minimise(likelihood, fixed={index: weight})
         return float(likelihood(constrained, order=0)[0]) - best - threshold
 
-    separation = find_separation(likelihood, psi)
+    held = certificate.inestimable
+    separation = find_separation(likelihood, psi, held=held)
+    complete = separation is not None and best < _PERFECT
+    if complete and find_separation(likelihood, psi, held={*held, column}):
+        # every row stays perfectly explained whatever this coefficient is: they say nothing of it
+        return ProfileInterval(np.nan, -np.inf, np.inf, level)
     direction = 0.0 if separation is None else float(np.sign(separation.weights[column]))
     lower = -np.inf if direction < 0 else _cross(excess, psi[index], -_FIRST_STEP)
     upper = np.inf if direction > 0 else _cross(excess, psi[index], _FIRST_STEP)

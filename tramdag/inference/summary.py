@@ -72,7 +72,8 @@ def summary_table(
 
     Returns:
         The columns of ``SUMMARY_COLUMNS``; ``status`` is ``"ok"``, ``"conditional on networks"``,
-        or, without a standard error, ``"not estimable"`` or ``"separated"``.
+        ``"not certified"`` (Adam trained a classical node, which may be off its optimum), or,
+        without a standard error, ``"not estimable"`` or ``"separated"``.
     """
     columns = conditional.linear.columns
     errors = dict(zip(table.index, np.sqrt(np.diag(table.to_numpy())), strict=True))
@@ -84,6 +85,8 @@ def summary_table(
         z = estimate / error
         lower, upper = estimate - quantile * error, estimate + quantile * error
         status = "conditional on networks" if information.conditional_on_networks else "ok"
+        if entry.solver != "exact" and not information.conditional_on_networks:
+            status = "not certified"
         if column.name in entry.inestimable:
             status = "not estimable"
         elif column.name in entry.separated_names:
@@ -118,15 +121,17 @@ def fit_statistics(
     """Log-likelihood, AIC and BIC per node, with solver and certificate.
 
     Returns:
-        One row per node: node, n, log_likelihood (nats, all training rows), n_parameters (free
-        ones), aic, bic, solver, converged, kkt_residual, newton_decrement, active_bounds. A node
+        One row per node: node, n, log_likelihood (nats, all training rows), n_parameters (all
+        estimable ones), aic, bic, solver, converged, kkt_residual, newton_decrement,
+        active_bounds. A node
         with networks has no parameter count that AIC or BIC could use; they are missing.
     """
     rows = []
     for entry in report.node_reports:
         log_likelihood = -entry.nll * entry.n
         classical = entry.solver == "exact"
-        count = int(information[entry.node].free.sum()) if classical else None
+        # increments at their bound count: which ones bind is an accident of the rows
+        count = len(information[entry.node].free) - len(entry.inestimable) if classical else None
         penalty = np.nan if count is None else float(count)
         rows.append(
             {

@@ -41,7 +41,9 @@ from tramdag.inference.information import Information
 from tramdag.node import Conditional, ContinuousConditional
 from tramdag.transforms import Bernstein
 
-__all__ = ["term_tests"]
+__all__ = ["TERM_TEST_COLUMNS", "term_tests"]
+
+TERM_TEST_COLUMNS = ["node", "parent", "level", "alternative", "statistic", "df", "p"]
 
 _POWERS = (2, 3, 4)
 _CUBIC = 4
@@ -59,7 +61,8 @@ def term_tests(conditional: Conditional, information: Information, values: Value
 
     Returns:
         Columns node, parent, level, alternative (``"ci"`` or ``"smooth"``), statistic, df, p;
-        products of parents are not tested. A binary node has no ``"ci"`` alternative.
+        products of parents are not tested. A binary node has no ``"ci"`` alternative, nor has one
+        with a level that no row shows: merge that level first.
 
     Raises:
         SpecError: The node has networks.
@@ -78,7 +81,7 @@ def term_tests(conditional: Conditional, information: Information, values: Value
         x = likelihood.shift[:, j]
         alternatives: dict[str, _Extension] = {}
         if isinstance(likelihood, OrdinalLikelihood):
-            if likelihood.levels > 2:
+            if likelihood.levels > 2 and bool(information.free[: likelihood.n_intercept].all()):
                 alternatives["ci"] = partial(_own_cutpoint_effects, x=x)
         elif isinstance(double, ContinuousConditional):
             s = double.scale(values[double.name]).cpu()
@@ -88,8 +91,7 @@ def term_tests(conditional: Conditional, information: Information, values: Value
         for name, extension in alternatives.items():
             statistic, df = _score_test(likelihood, information, extension)
             rows.append((conditional.name, *column.label, name, statistic, df))
-    columns = ["node", "parent", "level", "alternative", "statistic", "df"]
-    table = pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=TERM_TEST_COLUMNS[:-1])
     p = stats.chi2.sf(table["statistic"].to_numpy(float), table["df"].to_numpy(float))
     return table.assign(p=p)
 
@@ -157,6 +159,8 @@ def _expected_information(
     """
     total: Tensor | None = None
     for level in range(likelihood.levels):
+        if 0 < level < likelihood.levels - 1 and psi[level] <= 0.0:
+            continue  # a level without rows has no mass and no score
         at_level = likelihood.at_level(level)
         upper, lower = at_level.ends(torch.from_numpy(psi), slice(None))
         probability = torch.sigmoid(upper) - torch.sigmoid(lower)

@@ -34,8 +34,9 @@ from tramdag.queries.mediation import mediators_of
 __all__ = ["ArmMeans", "JointResult", "arm_means", "joint_outcomes"]
 
 _BLOCK_PARTICLES = 65_536
-_LEAF_POINTS = 64
-"""Gauss-Legendre nodes for the mean of a continuous outcome given its parents."""
+_SMOOTH_POINTS = 256
+_STEP_POINTS = 1024
+"""Points for the mean of a continuous outcome given its parents."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,13 @@ class ArmMeans:
     gradients: dict[str, np.ndarray]
 
 
-def arm_means(query: Query, score: Callable[[Tensor], Tensor]) -> ArmMeans:
+def arm_means(query: Query, score: Callable[[Tensor], Tensor], *, smooth: bool = True) -> ArmMeans:
     """E[g(Y) | do, row] for every row, and the gradient of its mean.
 
     Args:
         query: Outcome, intervention and rows.
         score: g on a tensor of outcome values or level codes, elementwise.
+        smooth: Whether g is smooth in a continuous outcome; steps need more points.
     """
     chain = [
         *mediators_of(query.conditionals, query.node, query.interventions, scope=query.scope),
@@ -81,7 +83,8 @@ def arm_means(query: Query, score: Callable[[Tensor], Tensor]) -> ArmMeans:
                 value = probabilities @ score(levels).to(probabilities.dtype)
             else:
                 assert isinstance(leaf, ContinuousConditional)
-                value = _conditional_mean(leaf, particles.values, len(particles.owner), score)
+                size = len(particles.owner)
+                value = _conditional_mean(leaf, particles.values, size, score, smooth=smooth)
             rows = particles.average(value.unsqueeze(-1)).mean(1).squeeze(-1)
             per_row.append(rows.detach().cpu())
             if rows.requires_grad:
@@ -111,16 +114,28 @@ def _in_increments(raw: Tensor, gradient: Tensor) -> Tensor:
 
 
 def _conditional_mean(
-    leaf: ContinuousConditional, parents: Values, n: int, score: Callable[[Tensor], Tensor]
+    leaf: ContinuousConditional,
+    parents: Values,
+    n: int,
+    score: Callable[[Tensor], Tensor],
+    *,
+    smooth: bool,
 ) -> Tensor:
-    """E[g(Y) | parents] by Gauss-Legendre quadrature over the latent's uniform, ``(n,)``."""
-    nodes, weights = np.polynomial.legendre.leggauss(_LEAF_POINTS)
-    # the substitution p = (1 - cos(pi t)) / 2 bends the nodes into the tails, where y grows
-    t = 0.5 * (nodes + 1.0)
-    p = 0.5 * (1.0 - np.cos(np.pi * t))
-    jacobian = 0.25 * np.pi * np.sin(np.pi * t) * weights
+    """E[g(Y) | parents] by quadrature over the latent's uniform, ``(n,)``.
+
+    Gauss-Legendre points for a smooth g, bent into the tails by p = (1 - cos(pi t)) / 2; for a g
+    that may jump the midpoint rule, whose error for a step is at most half a cell.
+    """
+    if smooth:
+        nodes, weights = np.polynomial.legendre.leggauss(_SMOOTH_POINTS)
+        t = 0.5 * (nodes + 1.0)
+        levels = 0.5 * (1.0 - np.cos(np.pi * t))
+        weights = 0.25 * np.pi * np.sin(np.pi * t) * weights
+    else:
+        levels = (np.arange(_STEP_POINTS) + 0.5) / _STEP_POINTS
+        weights = np.full(_STEP_POINTS, 1.0 / _STEP_POINTS)
     total = torch.zeros(n, dtype=leaf.dtype, device=leaf.intercept.device)
-    for level, weight in zip(p, jacobian, strict=True):
+    for level, weight in zip(levels, weights, strict=True):
         z = torch.full_like(total, float(np.log(level) - np.log1p(-level)))
         total = total + weight * score(leaf.generate(parents, z)).to(total.dtype)
     return total
