@@ -62,6 +62,15 @@ def test_exact_means_shifts_without_networks_and_a_convex_head(
     assert is_exact({"y": node}) is expected
 
 
+def test_products_are_left_to_the_library() -> None:
+    product = {"kind": "ls", "parents": ["x1", "x2"]}
+    spec = LINEAR | {"x3": {"kind": "continuous", "terms": [product]}}
+    assert load(LINEAR).crosschecked_models() == ["m"]
+    assert load(spec).models["m"].exact
+    assert load(spec).crosschecked_models() == []
+    assert load(LINEAR, crosscheck=False).crosschecked_models() == []
+
+
 @pytest.mark.parametrize("seeds", [(0,), (0, 1, 2), (3, 4)])
 def test_a_label_gives_its_seeds_back(seeds: tuple[int, ...]) -> None:
     assert seeds_of(chunk_label(seeds)) == list(seeds)

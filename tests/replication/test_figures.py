@@ -11,12 +11,10 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from replication.figures import (
+from replication.figures import draw_densities, draw_effects, draw_marginals
+from replication.figures_curves import (
     draw_counterfactuals,
-    draw_densities,
-    draw_effects,
     draw_history,
-    draw_marginals,
     draw_shift_curves,
     draw_trajectories,
 )

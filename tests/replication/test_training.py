@@ -99,6 +99,31 @@ def test_shifts_and_cutpoints_stand_in_one_table(alone: Any) -> None:
     assert cutpoints["estimate"].is_monotonic_increasing
 
 
+def test_a_product_is_named_by_its_levels(tmp_path: Path) -> None:
+    terms = [{"kind": "ls", "parents": names} for names in (["x1"], ["x2"], ["x2", "x1"])]
+    spec = {
+        "x1": {"kind": "continuous", "n_coefs": 4},
+        "x2": {"kind": "ordinal", "levels": 2, "parents": {"x1": "ls"}},
+        "x3": {"kind": "continuous", "n_coefs": 4, "terms": terms},
+    }
+    rows = training_rows(PROCESS, n=300, seeds=[0])
+    rows["x2"] = (rows["x2"] > -0.2).astype(int)
+    tables = fit_seeds(
+        rows,
+        by_seed=False,
+        identity=("e", "m"),
+        seeds=[0],
+        spec=spec,
+        settings={},
+        device="cpu",
+        folder=tmp_path,
+    )
+    table = tables["coefficients"]
+    parents = table.loc[table["node"] == "x3", "parent"].tolist()
+    assert parents == ["x1", "x2", "x2:x1[1:-]"]
+    assert table["level"].dropna().tolist() == [1, 0]
+
+
 def test_a_job_without_a_gpu_runs_on_the_cpu() -> None:
     assert choose_device("auto", gpu=0) == "cpu"
     assert choose_device("cuda", gpu=0) == "cpu"

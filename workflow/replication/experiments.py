@@ -133,7 +133,7 @@ class Experiment:
         return [
             name
             for name, model in self.models.items()
-            if self.crosscheck and model.exact and is_classical(model.spec)
+            if self.crosscheck and model.exact and _main_effects_only(model.spec)
         ]
 
 
@@ -170,6 +170,12 @@ def is_exact(spec: Mapping[str, Mapping[str, Any]]) -> bool:
         is_classical_node({**node, "terms": [t for t in node.get("terms", ()) if not _convex(t)]})
         for node in spec.values()
     )
+
+
+def _main_effects_only(spec: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether every term is a linear shift by one parent, which other programs fit too."""
+    terms = [term for node in spec.values() for term in node.get("terms", ())]
+    return is_classical(spec) and all(len(term["parents"]) == 1 for term in terms)
 
 
 def _convex(term: Mapping[str, Any]) -> bool:

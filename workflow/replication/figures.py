@@ -1,4 +1,4 @@
-"""The figures, drawn from stored tables only.
+"""Figures of laws and of average effects, drawn from stored tables only.
 
 Every function takes tidy tables as ``replication.questions`` lays them out and returns a figure.
 The truth is grey or black; each seed of a model is a line or a point of its own, so that the
@@ -7,7 +7,7 @@ spread over seeds is seen and no run is picked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,9 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
-from replication.questions import TRIAL_ROWS
+from replication.questions import TRIAL_ROWS, by_seed, select_rows
 from replication.style import (
     TRUTH_FILL,
     TRUTH_LINE,
@@ -29,13 +28,9 @@ from replication.style import (
 )
 
 __all__ = [
-    "draw_counterfactuals",
     "draw_densities",
     "draw_effects",
-    "draw_history",
     "draw_marginals",
-    "draw_shift_curves",
-    "draw_trajectories",
 ]
 
 
@@ -65,8 +60,8 @@ def draw_marginals(
         for j, node in enumerate(nodes):
             _draw_law(
                 axes[i][j],
-                _select(estimated, query=query, node=node),
-                None if true is None else _select(true, query=query, node=node),
+                select_rows(estimated, query=query, node=node),
+                None if true is None else select_rows(true, query=query, node=node),
                 titles=titles,
                 ordinal=node in ordinal,
             )
@@ -92,8 +87,8 @@ def draw_densities(
     for axis, query in zip(axes[0], queries, strict=True):
         _draw_law(
             axis,
-            _select(estimated, query=query, node=node),
-            None if true is None else _select(true, query=query, node=node),
+            select_rows(estimated, query=query, node=node),
+            None if true is None else select_rows(true, query=query, node=node),
             titles=titles,
             ordinal=node in ordinal,
         )
@@ -101,86 +96,6 @@ def draw_densities(
         axis.set_xlabel(axis_label(node, units))
     axes[0][0].set_ylabel("probability" if node in ordinal else "density")
     legend_below(figure, _law_legend(titles, with_truth=true is not None))
-    return figure
-
-
-def draw_shift_curves(
-    estimated: pd.DataFrame,
-    true: pd.DataFrame | None,
-    *,
-    titles: Mapping[str, str],
-    units: Mapping[str, str],
-) -> Figure:
-    """Shifts of nodes by one parent each, every curve centred over the middle of the data.
-
-    Args:
-        estimated: Table ``shifts`` of the models.
-        true: Table ``shifts`` of the generator, None without one.
-        titles: Model names to titles.
-        units: Units by column.
-    """
-    pairs = list(estimated[["node", "parent"]].drop_duplicates().itertuples(index=False, name=None))
-    figure, axes = new_figure(1, len(pairs), panel=(4.0, 3.0))
-    style = looks(titles)
-    for axis, (node, parent) in zip(axes[0], pairs, strict=True):
-        curves = _select(estimated, node=node, parent=parent)
-        truth = None if true is None else _select(true, node=node, parent=parent)
-        for model, curve in _by_seed(curves):
-            shift = curve["shift"]
-            if truth is not None and len(truth):
-                # an additive constant is not identified; put both curves on the same one
-                shift = shift - shift.mean()
-                shift = shift + np.interp(curve["value"], truth["value"], truth["shift"]).mean()
-            _line(axis, curve["value"], shift, style[model], alpha=0.8)
-        if truth is not None and len(truth):
-            axis.plot(truth["value"], truth["shift"], color=TRUTH_LINE, ls=(0, (2, 2)), lw=2.0)
-        axis.set_xlabel(axis_label(parent, units))
-        axis.set_ylabel(f"shift of {node} by {parent} (log odds)")
-    handles = _model_handles(titles)
-    if true is not None:
-        handles.append(Line2D([], [], color=TRUTH_LINE, ls=(0, (2, 2)), lw=2.0, label="truth"))
-    legend_below(figure, handles)
-    return figure
-
-
-def draw_counterfactuals(
-    estimated: pd.DataFrame,
-    true: pd.DataFrame | None,
-    *,
-    titles: Mapping[str, str],
-    units: Mapping[str, str],
-    observed: Sequence[Mapping[str, float]],
-) -> Figure:
-    """One observation's value of a node, had another node been set to each value of a grid.
-
-    Args:
-        estimated: Table ``curves`` of the models.
-        true: Table ``curves`` of the generator, None without one.
-        titles: Model names to titles.
-        units: Units by column.
-        observed: The observation behind each curve, in the order of the table.
-    """
-    names = list(estimated["curve"].unique())
-    figure, axes = new_figure(1, len(names), panel=(3.4, 2.8))
-    style = looks(titles)
-    for axis, name, row in zip(axes[0], names, observed, strict=True):
-        curves = _select(estimated, curve=name)
-        for model, curve in _by_seed(curves):
-            _line(axis, curve["set_to"], curve["value"], style[model], alpha=0.8)
-        node, parent = curves["node"].iloc[0], curves["intervene"].iloc[0]
-        if true is not None:
-            truth = _select(true, curve=name)
-            axis.plot(truth["set_to"], truth["value"], color=TRUTH_LINE, ls=(0, (2, 2)), lw=2.0)
-        axis.plot(row[parent], row[node], "*", color=TRUTH_LINE, ms=11, mec="white")
-        axis.set_xlabel(f"{axis_label(parent, units)} had been")
-        axis.set_ylabel(f"{axis_label(node, units)} would have been")
-    handles = _model_handles(titles)
-    if true is not None:
-        handles.append(Line2D([], [], color=TRUTH_LINE, ls=(0, (2, 2)), lw=2.0, label="truth"))
-    handles.append(
-        Line2D([], [], color=TRUTH_LINE, marker="*", ms=11, mec="white", ls="", label="observed")
-    )
-    legend_below(figure, handles)
     return figure
 
 
@@ -206,10 +121,10 @@ def draw_effects(
     for axis, quantities, label in panels:
         for position, model in enumerate(titles):
             for quantity in quantities:
-                values = _select(rows, effect=effect, model=model, quantity=quantity)["value"]
+                values = select_rows(rows, effect=effect, model=model, quantity=quantity)["value"]
                 _strip(axis, values.to_numpy(), position, style[model], hollow=quantity == "P0")
         if true is not None:
-            truth = _select(true, effect=effect, population=TRIAL_ROWS).set_index("quantity")
+            truth = select_rows(true, effect=effect, population=TRIAL_ROWS).set_index("quantity")
             for quantity in quantities:
                 axis.axvline(truth["value"][quantity], color=TRUTH_LINE, ls=(0, (2, 2)), lw=1.2)
         axis.set_xlabel(label)
@@ -223,102 +138,13 @@ def draw_effects(
     ]
     if true is not None:
         handles.append(Line2D([], [], color=TRUTH_LINE, ls=(0, (2, 2)), lw=1.2, label="truth"))
-        naive = _select(true, effect=effect, quantity="naive contrast")["value"]
+        naive = select_rows(true, effect=effect, quantity="naive contrast")["value"]
         for value in naive:
             axes[0][1].plot(value, -0.35, "x", color=TRUTH_LINE, ms=7, mew=1.5)
             label = "confounded contrast of the cohort"
             handles.append(Line2D([], [], marker="x", color=TRUTH_LINE, ms=7, ls="", label=label))
     legend_below(figure, handles)
     return figure
-
-
-def draw_history(history: pd.DataFrame, *, titles: Mapping[str, str]) -> Figure:
-    """Validation and training loss by epoch of every node that was trained by steps.
-
-    Args:
-        history: Table ``history`` of the fits.
-        titles: Model names to titles.
-    """
-    trained = history[history.groupby(["model", "seed", "node"])["epoch"].transform("size") > 1]
-    nodes = list(trained["node"].unique())
-    figure, axes = new_figure(1, len(nodes), panel=(2.7, 2.4))
-    style = looks(titles)
-    for axis, node in zip(axes[0], nodes, strict=True):
-        for model, run in _by_seed(_select(trained, node=node)):
-            look = style[model]
-            axis.plot(run["epoch"], run["train"], color=look.colour, lw=0.8, alpha=0.45)
-            axis.plot(run["epoch"], run["validation"], color=look.colour, lw=1.3)
-        # the first epochs fall steeply and would hide the rest
-        settled = _select(trained, node=node)
-        late = settled[settled["epoch"] > settled["epoch"].max() * 0.05]
-        values = late[["train", "validation"]].to_numpy()
-        low, high = np.nanquantile(values, [0.0, 0.98])
-        margin = 0.05 * (high - low) + 1e-6
-        axis.set_ylim(low - margin, high + margin)
-        axis.set_title(node, loc="left")
-        axis.set_xlabel("epoch")
-        axis.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-    axes[0][0].set_ylabel("negative log-likelihood\n(nats per row)")
-    handles = [
-        *(
-            Line2D([], [], color=style[model].colour, label=style[model].label)
-            for model in trained["model"].unique()
-        ),
-        Line2D([], [], color="black", lw=1.3, label="validation"),
-        Line2D([], [], color="black", lw=0.8, alpha=0.45, label="training"),
-    ]
-    legend_below(figure, handles)
-    return figure
-
-
-def draw_trajectories(
-    trajectories: pd.DataFrame, true: pd.DataFrame | None, *, titles: Mapping[str, str]
-) -> Figure:
-    """Linear coefficients by epoch, a panel for each.
-
-    Args:
-        trajectories: Table ``trajectories`` of the fits.
-        true: Coefficients of the generator, None without one.
-        titles: Model names to titles.
-    """
-    keys = trajectories[["node", "parent", "level"]].drop_duplicates()
-    figure, axes = new_figure(1, len(keys), panel=(2.7, 2.4))
-    style = looks(titles)
-    for axis, (node, parent, level) in zip(axes[0], keys.to_numpy(), strict=True):
-        rows = _select(trajectories, node=node, parent=parent)
-        rows = rows[rows["level"].isna() if pd.isna(level) else rows["level"] == level]
-        for model, run in _by_seed(rows):
-            _line(axis, run["epoch"], run["estimate"], style[model], alpha=0.8)
-        if true is not None:
-            weight = _select(true, parameter="shift", node=node, parent=parent)["truth"]
-            for value in weight * (1.0 if pd.isna(level) else level):
-                axis.axhline(value, color=TRUTH_LINE, ls=(0, (2, 2)), lw=1.2)
-        source = parent if pd.isna(level) else f"{parent} = {level:.0f}"
-        axis.set_title(f"{source} on {node}", loc="left")
-        axis.set_xlabel("epoch")
-        axis.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-    axes[0][0].set_ylabel("coefficient (log odds per unit)")
-    handles = _model_handles({model: titles[model] for model in trajectories["model"].unique()})
-    if true is not None:
-        handles.append(Line2D([], [], color=TRUTH_LINE, ls=(0, (2, 2)), lw=1.2, label="truth"))
-    legend_below(figure, handles)
-    return figure
-
-
-def _select(table: pd.DataFrame, **values: object) -> pd.DataFrame:
-    for column, value in values.items():
-        table = table[table[column] == value]
-    return table
-
-
-def _by_seed(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The rows of each seed with the name of their model."""
-    for _, rows in table.groupby(["model", "seed"], sort=False):
-        yield str(rows["model"].iloc[0]), rows
-
-
-def _line(axis: Axes, x: pd.Series, y: pd.Series, look: Look, *, alpha: float = 1.0) -> None:
-    axis.plot(x, y, color=look.colour, ls=look.line, alpha=alpha)
 
 
 def _draw_law(
@@ -334,7 +160,7 @@ def _draw_law(
         edges = [*true["left"], true["right"].iloc[-1]]
         axis.stairs(true["density"], edges, fill=True, color=TRUTH_FILL)
     style = looks(titles)
-    for model, law in _by_seed(estimated):
+    for model, law in by_seed(estimated):
         look = style[model]
         if ordinal:
             offset = 0.25 * (list(titles).index(model) - (len(titles) - 1) / 2)
@@ -362,13 +188,6 @@ def _strip(axis: Axes, values: np.ndarray, position: int, look: Look, *, hollow:
         mfc="white" if hollow else look.colour,
         ms=5,
     )
-
-
-def _model_handles(titles: Mapping[str, str]) -> list[Line2D | Patch]:
-    return [
-        Line2D([], [], color=look.colour, ls=look.line, label=f"{look.label}, one line per seed")
-        for look in looks(titles).values()
-    ]
 
 
 def _law_legend(titles: Mapping[str, str], *, with_truth: bool) -> list[Line2D | Patch]:

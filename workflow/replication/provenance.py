@@ -30,6 +30,8 @@ UNUSED: dict[str, frozenset[str]] = {
     "fit": frozenset(
         f"tramdag.{name}"
         for name in (
+            "diagnostics",
+            "flow_diagnostics",
             "flow_effects",
             "flow_queries",
             "inference.profile",

@@ -5,7 +5,7 @@ Both sides write tidy tables with the same columns, so that a comparison is a jo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ __all__ = [
     "COLUMNS",
     "OBSERVATIONAL",
     "TRIAL_ROWS",
+    "by_seed",
     "curve_label",
     "effect_label",
     "effect_rows",
@@ -26,6 +27,7 @@ __all__ = [
     "odds_ratio_label",
     "query_label",
     "sample_tables",
+    "select_rows",
     "table",
 ]
 
@@ -82,6 +84,19 @@ def grid(curve: Mapping[str, Any]) -> NDArray[np.float64]:
     """Values from start to stop, both included, rounded to four decimals."""
     count = round((curve["stop"] - curve["start"]) / curve["step"]) + 1
     return np.linspace(curve["start"], curve["stop"], count).round(4)
+
+
+def select_rows(table: pd.DataFrame, **values: object) -> pd.DataFrame:
+    """The rows with these values in these columns."""
+    for column, value in values.items():
+        table = table[table[column] == value]
+    return table
+
+
+def by_seed(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of each seed of each model, with the name of the model."""
+    for _, rows in table.groupby(["model", "seed"], sort=False):
+        yield str(rows["model"].iloc[0]), rows
 
 
 def sample_tables(

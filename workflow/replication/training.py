@@ -81,7 +81,7 @@ def fit_seeds(
         _log.info("seed %d, %d rows on %s:\n%s", seed, len(rows), device, flow.report)
         nodes.append(_keyed(flow.report.nodes, key))
         history.append(_keyed(flow.history, key))
-        trajectories.append(_keyed(flow.report.trajectories, key))
+        trajectories.append(_keyed(_name_products(flow.report.trajectories), key))
         coefficients.append(_keyed(coefficient_table(flow), key))
     return {
         "nodes": pd.concat(nodes, ignore_index=True),
@@ -99,7 +99,7 @@ def coefficient_table(flow: td.CausalFlowDAG) -> pd.DataFrame:
         estimate. The level of a shift is that of an ordinal parent, the level of a cutpoint k is
         that of P(node <= k).
     """
-    shifts = flow.coef().drop(columns="odds_ratio").assign(parameter="shift")
+    shifts = _name_products(flow.coef()).drop(columns="odds_ratio").assign(parameter="shift")
     tables = [shifts]
     for name, node in flow.spec.items():
         if isinstance(node, td.OrdinalNode) and not flow.conditionals[name].complex_intercepts:
@@ -128,6 +128,16 @@ def environment(device: str) -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "zuko", "numpy", "pandas")},
     }
+
+
+def _name_products(coefficients: pd.DataFrame) -> pd.DataFrame:
+    """Coefficients whose level is a number: that of a product, ``1:-``, joins its name ``T:Age``."""
+    product = coefficients["parent"].str.contains(":", regex=False)
+    named = coefficients["parent"] + "[" + coefficients["level"].astype(str) + "]"
+    return coefficients.assign(
+        parent=coefficients["parent"].where(~product, named),
+        level=pd.to_numeric(coefficients["level"].where(~product)),
+    )
 
 
 def _keyed(table: pd.DataFrame, key: Mapping[str, Any]) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from replication.figures import draw_counterfactuals
+from replication.figures_curves import draw_counterfactuals
 from replication.job import read_optional, read_tables, run_script
 from replication.style import save_figure
 
