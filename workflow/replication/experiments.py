@@ -18,6 +18,7 @@ __all__ = [
     "Experiment",
     "Model",
     "chunk_label",
+    "has_main_effects_only",
     "is_classical",
     "is_classical_node",
     "is_exact",
@@ -133,7 +134,7 @@ class Experiment:
         return [
             name
             for name, model in self.models.items()
-            if self.crosscheck and model.exact and _main_effects_only(model.spec)
+            if self.crosscheck and model.exact and has_main_effects_only(model.spec)
         ]
 
 
@@ -172,7 +173,7 @@ def is_exact(spec: Mapping[str, Mapping[str, Any]]) -> bool:
     )
 
 
-def _main_effects_only(spec: Mapping[str, Mapping[str, Any]]) -> bool:
+def has_main_effects_only(spec: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether every term is a linear shift by one parent, which other programs fit too."""
     terms = [term for node in spec.values() for term in node.get("terms", ())]
     return is_classical(spec) and all(len(term["parents"]) == 1 for term in terms)

@@ -27,7 +27,7 @@ import yaml
 from replication.classical_fit import ClassicalFitError
 from replication.crosscheck_programs import R_PROGRAMS
 from replication.crosscheck_table import COLUMNS, Spec, reference_rows, terms_of, tidy
-from replication.experiments import is_classical
+from replication.experiments import has_main_effects_only
 from replication.job import read_csv, write_csv, write_json
 from replication.polr import GLM_CALL, POLR_CALL, r_versions
 
@@ -80,7 +80,7 @@ def frozen_cohorts(
         file = root / data["file"]
         trial = root / data["trial"] if "trial" in data else None
         for name, model in experiment["models"].items():
-            if is_classical(model["spec"]):
+            if has_main_effects_only(model["spec"]):
                 folder = file.parent / f"ref_{name}"
                 effects = experiment.get("effects", ())
                 yield Cohort(file, trial, model["spec"], effects, folder)

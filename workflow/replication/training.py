@@ -131,7 +131,7 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def _name_products(coefficients: pd.DataFrame) -> pd.DataFrame:
-    """Coefficients whose level is a number: that of a product, ``1:-``, joins its name ``T:Age``."""
+    """Make every level a number: that of a product, ``1:-``, joins its name ``T:Age``."""
     product = coefficients["parent"].str.contains(":", regex=False)
     named = coefficients["parent"] + "[" + coefficients["level"].astype(str) + "]"
     return coefficients.assign(
