@@ -17,7 +17,7 @@ import torch
 from tramdag import checkpoint
 from tramdag.data import check_training_frame, encode_frame, learn_labels
 from tramdag.fitting import FitSettings, check_solvable, fit_conditionals
-from tramdag.fitting.stochastic import AdamSettings
+from tramdag.fitting.schedule import AdamSettings
 from tramdag.flow_diagnostics import DiagnosticVerbs
 from tramdag.flow_effects import EffectVerbs
 from tramdag.flow_inference import InferenceVerbs

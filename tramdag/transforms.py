@@ -73,8 +73,9 @@ class MonotoneTransform(abc.ABC):
         """h(s) and log h'(s).
 
         Shapes:
-            ``raw (n_params,) or (n, n_params), prepared (n, ...) -> (n,), (n,)``; latent scale,
-            derivative per unit of s.
+            ``raw (n_params,), (1, n_params) or (n, n_params), prepared (n, ...) -> (n,), (n,)``;
+            latent scale, derivative per unit of s. All but a raw of one dimension may carry
+            leading replicate dimensions.
         """
 
     @abc.abstractmethod
@@ -105,8 +106,9 @@ class LinearInBasis(MonotoneTransform):
     def call_and_ladj(self, raw: Tensor, *prepared: Tensor) -> tuple[Tensor, Tensor]:
         C, dC = prepared
         increments = positive(raw[..., 1:])
-        if raw.ndim == 1:
-            return raw[0] + C @ increments, torch.log(dC @ increments)
+        if raw.ndim == 1 or raw.shape[-2] == 1:  # shared by all rows
+            column = increments.reshape(*raw.shape[:-2], -1, 1)
+            return raw[..., 0] + (C @ column).squeeze(-1), torch.log((dC @ column).squeeze(-1))
         return raw[..., 0] + (C * increments).sum(-1), torch.log((dC * increments).sum(-1))
 
 
@@ -258,7 +260,9 @@ class Spline(MonotoneTransform):
     @override
     def call_and_ladj(self, raw: Tensor, *prepared: Tensor) -> tuple[Tensor, Tensor]:
         (s,) = prepared
-        offset, slope, spline = self._parts(raw.expand(len(s), -1))
+        shape = torch.broadcast_shapes(raw.shape[:-1], s.shape)
+        offset, slope, spline = self._parts(raw.expand(*shape, -1))
+        s = s.expand(shape)
         value, ladj = spline.call_and_ladj(s)
         return offset + slope * value, torch.log(slope) + ladj
 

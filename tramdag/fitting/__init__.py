@@ -10,20 +10,23 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from tramdag.data import Values
 from tramdag.errors import ConvergenceWarning, SeparationWarning, SpecError, name_list
 from tramdag.fitting.exact import Certificate, fit_exact
-from tramdag.fitting.report import HISTORY_COLUMNS, FitReport, NodeReport
+from tramdag.fitting.report import FitReport, NodeHistory, NodeReport
+from tramdag.fitting.schedule import AdamSettings
+from tramdag.fitting.stack import shape_of
 from tramdag.fitting.stochastic import (
     AdamResult,
-    AdamSettings,
+    TrainingRows,
     fit_adam,
     lift_increments,
     mean_nll,
@@ -104,37 +107,38 @@ def fit_conditionals(
         The report.
     """
     check_solvable(conditionals, settings)
+    entries: dict[str, tuple[NodeReport, NodeHistory]] = {}
+    for conditional in conditionals.values():
+        if not (settings.warm_start and not settings.is_exact(conditional)):
+            conditional.set_scaling(train)
+    for name, conditional in conditionals.items():
+        if settings.is_exact(conditional):
+            entries[name] = _exact(conditional, train, validation)
+    pending = [c for c in conditionals.values() if not settings.is_exact(c)]
     n = len(next(iter(train.values())))
-    stochastic_train, held_out = train, validation
+    learning, held_out = train, validation
     if validation is None:
-        stochastic_train, held_out = _split(train, n, settings.validation_fraction, seed)
-    reports, histories, trajectories = [], [], []
-    pending = [name for name, c in conditionals.items() if not settings.is_exact(c)]
-    total = len(pending) * settings.adam.epochs
+        learning, held_out = _split(train, n, settings.validation_fraction, seed)
     hidden = None if settings.progress is None else not settings.progress
+    total = len(pending) * settings.adam.epochs
     with tqdm(total=total, unit="epoch", disable=hidden if pending else True, leave=False) as bar:
-        for name, conditional in conditionals.items():
-            started = time.perf_counter()
-            if settings.is_exact(conditional):
-                conditional.set_scaling(train)
-                report, history = _exact(conditional, train, validation, started)
-            else:
-                bar.set_description(name)
-                report, history, trajectory = _adam(
-                    conditional, stochastic_train, held_out, settings, seed, bar, started
-                )
-                bar.update(settings.adam.epochs - report.epochs)
-                trajectories.append(trajectory)
-            _warn_if_doubtful(report)
-            _log.info("%s: %s, NLL %.6f", name, report.solver, report.nll)
-            reports.append(report)
-            histories.append(history)
-    empty = pd.DataFrame(columns=["node", "epoch", "parent", "level", "estimate"])
-    return FitReport(
-        tuple(reports),
-        pd.concat(histories, ignore_index=True),
-        pd.concat(trajectories, ignore_index=True) if trajectories else empty,
-    )
+        for group in _by_shape(pending):
+            bar.set_description(", ".join(c.name for c in group))
+            done = _adam(group, learning, held_out, settings, seed, bar)
+            entries |= {c.name: entry for c, entry in zip(group, done, strict=True)}
+    reports, histories = zip(*(entries[name] for name in conditionals), strict=True)
+    for report in reports:
+        _warn_if_doubtful(report)
+        _log.info("%s: %s, NLL %.6f", report.node, report.solver, report.nll)
+    return FitReport(reports, histories)
+
+
+def _by_shape(conditionals: Sequence[Conditional]) -> list[list[Conditional]]:
+    """Groups of nodes that can be trained as one stack, in the order of their first node."""
+    groups: dict[Hashable, list[Conditional]] = {}
+    for conditional in conditionals:
+        groups.setdefault(shape_of(conditional), []).append(conditional)
+    return list(groups.values())
 
 
 def _split(train: Values, n: int, fraction: float, seed: int) -> tuple[Values, Values | None]:
@@ -152,8 +156,9 @@ def _split(train: Values, n: int, fraction: float, seed: int) -> tuple[Values, V
 
 
 def _exact(
-    conditional: Conditional, train: Values, validation: Values | None, started: float
-) -> tuple[NodeReport, pd.DataFrame]:
+    conditional: Conditional, train: Values, validation: Values | None
+) -> tuple[NodeReport, NodeHistory]:
+    started = time.perf_counter()
     certificate = fit_exact(conditional, train)
     nll = mean_nll(conditional, conditional.encode(train))
     held = None if validation is None else mean_nll(conditional, conditional.encode(validation))
@@ -172,59 +177,68 @@ def _exact(
         inestimable=tuple(conditional.linear.columns[j].name for j in certificate.inestimable),
         separated=_separated(conditional, certificate),
     )
-    row = (report.node, report.epochs, nll, held, None, report.seconds)
-    history = pd.DataFrame([row], columns=list(HISTORY_COLUMNS))
-    return report, history.astype({"validation": float, "learning_rate": float})
+    history = NodeHistory([report.epochs], [nll], [held], [None], [report.seconds])
+    return report, history
 
 
 def _adam(
-    conditional: Conditional,
+    group: Sequence[Conditional],
     train: Values,
     held_out: Values | None,
     settings: FitSettings,
     seed: int,
     bar: tqdm,
-    started: float,
-) -> tuple[NodeReport, pd.DataFrame, pd.DataFrame]:
-    if not settings.warm_start:
-        conditional.set_scaling(train)
-        if conditional.has_convex_head and settings.optimizer == "auto":
+) -> list[tuple[NodeReport, NodeHistory]]:
+    """Train nodes of one shape side by side."""
+    started = time.perf_counter()
+    for conditional in group:
+        if conditional.has_convex_head and settings.optimizer == "auto" and not settings.warm_start:
             fit_exact(conditional, train)
             lift_increments(conditional)
+    names = ", ".join(conditional.name for conditional in group)
 
-    def on_epoch(epoch: int, nll: float) -> None:
-        bar.update()
+    def on_epoch(epoch: int, values: Tensor) -> None:
+        bar.update(len(values))
         if settings.verbose and epoch % settings.verbose == 0:
-            _log.info("%s: epoch %d, validation NLL %.5f", conditional.name, epoch, nll)
+            _log.info("%s: epoch %d, validation NLL %.5f", names, epoch, float(values.mean()))
 
-    result = fit_adam(conditional, train, held_out, settings.adam, seed=seed, on_epoch=on_epoch)
-    held = None if held_out is None else mean_nll(conditional, conditional.encode(held_out))
-    report = NodeReport(
-        node=conditional.name,
-        solver="adam",
-        epochs=len(result.train),
-        n=len(train[conditional.name]),
-        nll=mean_nll(conditional, conditional.encode(train)),
-        validation_nll=held,
-        converged=result.settled,
-        seconds=time.perf_counter() - started,
+    learning = [conditional.encode(train) for conditional in group]
+    held = None if held_out is None else [c.encode(held_out) for c in group]
+    results = fit_adam(
+        group,
+        TrainingRows.shared(learning, held),
+        settings.adam,
+        seeds=[derive_seed(seed, "batches", conditional.name) for conditional in group],
+        on_epoch=on_epoch,
     )
-    return report, _history(conditional.name, result), _trajectory(conditional, result)
+    bar.update(sum(settings.adam.epochs - len(result.train) for result in results))
+    done = []
+    for j, (conditional, result) in enumerate(zip(group, results, strict=True)):
+        report = NodeReport(
+            node=conditional.name,
+            solver="adam",
+            epochs=len(result.train),
+            n=len(train[conditional.name]),
+            nll=mean_nll(conditional, learning[j]),
+            validation_nll=None if held is None else mean_nll(conditional, held[j]),
+            converged=result.settled,
+            seconds=time.perf_counter() - started,
+        )
+        done.append((report, _history(conditional, result)))
+    return done
 
 
-def _history(name: str, result: AdamResult) -> pd.DataFrame:
-    epochs = range(1, len(result.train) + 1)
-    columns = (name, epochs, result.train, result.validation, result.learning_rate, result.seconds)
-    return pd.DataFrame(dict(zip(HISTORY_COLUMNS, columns, strict=True)))
-
-
-def _trajectory(conditional: Conditional, result: AdamResult) -> pd.DataFrame:
-    rows = [
-        (conditional.name, epoch, *column.label, estimate)
-        for epoch, beta in enumerate(result.beta, start=1)
-        for column, estimate in zip(conditional.linear.columns, beta.tolist(), strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["node", "epoch", "parent", "level", "estimate"])
+def _history(conditional: Conditional, result: AdamResult) -> NodeHistory:
+    labels = [column.label for column in conditional.linear.columns]
+    return NodeHistory(
+        epoch=list(range(1, len(result.train) + 1)),
+        train=result.train,
+        validation=[*result.validation],
+        learning_rate=[*result.learning_rate],
+        seconds=result.seconds,
+        labels=[(parent, None if level is pd.NA else level) for parent, level in labels],
+        estimates=[beta.tolist() for beta in result.beta],
+    )
 
 
 def _separated(conditional: Conditional, certificate: Certificate) -> tuple[str, ...]:

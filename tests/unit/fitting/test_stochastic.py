@@ -10,7 +10,7 @@ import torch
 
 from tramdag import CI, CS, LS, CausalFlowDAG, ContinuousNode, OrdinalNode, SpecError
 from tramdag.fitting import stochastic
-from tramdag.fitting.stochastic import SCHEDULES
+from tramdag.fitting.schedule import SCHEDULES
 from tramdag.spec import Node
 
 N, EPOCHS, BATCH, RATE = 240, 30, 60, 1e-2
