@@ -154,8 +154,8 @@ def _split(train: Values, n: int, fraction: float, seed: int) -> tuple[Values, V
 def _exact(
     conditional: Conditional, train: Values, validation: Values | None, started: float
 ) -> tuple[NodeReport, pd.DataFrame]:
-    certificate = fit_exact(conditional, train)
-    nll = mean_nll(conditional, conditional.encode(train))
+    solution = fit_exact(conditional, train)
+    certificate, nll = solution.certificate(), float(solution.nll[0])
     held = None if validation is None else mean_nll(conditional, conditional.encode(validation))
     report = NodeReport(
         node=conditional.name,
