@@ -159,8 +159,8 @@ def _exact(
     conditional: Conditional, train: Values, validation: Values | None
 ) -> tuple[NodeReport, NodeHistory]:
     started = time.perf_counter()
-    certificate = fit_exact(conditional, train)
-    nll = mean_nll(conditional, conditional.encode(train))
+    solution = fit_exact(conditional, train)
+    certificate, nll = solution.certificate(), float(solution.nll[0])
     held = None if validation is None else mean_nll(conditional, conditional.encode(validation))
     report = NodeReport(
         node=conditional.name,
