@@ -16,8 +16,16 @@ import torch
 
 from tramdag import checkpoint
 from tramdag.data import check_training_frame, encode_frame, learn_labels
-from tramdag.fitting import FitSettings, check_solvable, fit_conditionals
-from tramdag.fitting.schedule import AdamSettings
+from tramdag.fitting import (
+    AdamSettings,
+    FitReport,
+    FitRows,
+    FitSettings,
+    check_solvable,
+    fit_nodes,
+    flatten,
+    restore,
+)
 from tramdag.flow_diagnostics import DiagnosticVerbs
 from tramdag.flow_effects import EffectVerbs
 from tramdag.flow_inference import InferenceVerbs
@@ -140,7 +148,14 @@ class CausalFlowDAG(QueryVerbs, EffectVerbs, InferenceVerbs, DiagnosticVerbs):
             fitted = copy.deepcopy(self._conditionals)
         else:
             fitted = self._make_conditionals(fit_seed)
-        report = fit_conditionals(fitted, train, validation, settings, seed=fit_seed)
+        start = {name: flatten(law).unsqueeze(0) for name, law in fitted.items()}
+        fits = fit_nodes(fitted, start, FitRows(train, validation, (fit_seed,)), settings)
+        for name, law in fitted.items():
+            restore(law, fits[name].flat[0])
+        report = FitReport(
+            tuple(fit.reports[0] for fit in fits.values()),
+            tuple(fit.histories[0] for fit in fits.values()),
+        )
         self._conditionals, self._labels, self._report = fitted, labels, report
         self._training, self._information = train, {}
         return self

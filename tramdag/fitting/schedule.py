@@ -1,4 +1,4 @@
-"""Settings of gradient training, and the learning rates and stopping rules that follow from them.
+"""Learning rates and stopping rules of gradient training.
 
 Everything that can differ between the members of a stack (rate, best value, epochs without
 improvement) is a tensor of shape ``(R,)``, so following many fits costs what following one does
@@ -13,13 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tramdag.errors import SpecError, name_list
-from tramdag.spec import is_whole_number
+from tramdag.fitting.settings import AdamSettings
 
-__all__ = ["SCHEDULES", "AdamSettings", "Progress", "rate_factor"]
-
-SCHEDULES = (None, "plateau", "onecycle", "cosine")
-"""Learning-rate schedules; None is constant."""
+__all__ = ["Progress", "rate_factor"]
 
 _PLATEAU_FACTOR = 0.5
 _PLATEAU_END = 1e-3
@@ -29,43 +25,11 @@ _WARM_UP = 0.3
 _ONECYCLE_START = 1 / 25
 
 
-@dataclass(frozen=True)
-class AdamSettings:
-    """Settings of a gradient fit; see :meth:`tramdag.CausalFlowDAG.fit` for their meaning."""
-
-    epochs: int = 500
-    learning_rate: float = 1e-2
-    batch_size: int = 512
-    schedule: str | None = None
-    plateau_patience: int = 15
-    freeze_patience: int | None = None
-    min_delta: float = 1e-4
-    restore_best: bool = True
-
-    def __post_init__(self) -> None:
-        whole = {"epochs": self.epochs, "batch_size": self.batch_size}
-        whole["plateau_patience"] = self.plateau_patience
-        if self.freeze_patience is not None:
-            whole["freeze_patience"] = self.freeze_patience
-        for name, value in whole.items():
-            if not is_whole_number(value, at_least=1):
-                raise SpecError(f"fit: {name}={value!r} must be a whole number of at least 1.")
-            object.__setattr__(self, name, int(value))
-        if not self.learning_rate > 0 or not math.isfinite(self.learning_rate):
-            raise SpecError(f"fit: learning_rate={self.learning_rate!r} must be positive.")
-        if not self.min_delta >= 0:
-            raise SpecError(f"fit: min_delta={self.min_delta!r} must not be negative.")
-        if self.schedule not in SCHEDULES:
-            raise SpecError(
-                f"fit: schedule={self.schedule!r} is unknown; allowed are {name_list(SCHEDULES)}."
-            )
-
-
 def rate_factor(schedule: str | None, progress: float) -> float:
     """Share of the (highest) learning rate at a step, for schedules that follow the steps.
 
     Args:
-        schedule: One of :data:`SCHEDULES`; constant and plateau give 1.
+        schedule: One of :data:`~tramdag.fitting.settings.SCHEDULES`; constant and plateau give 1.
         progress: Share of all steps that lies before this one, in [0, 1).
     """
     if schedule == "cosine":

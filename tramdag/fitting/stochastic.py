@@ -10,27 +10,31 @@ References:
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from tramdag.fitting.schedule import AdamSettings, Progress, rate_factor
-from tramdag.fitting.stack import Rows, Stack, restore
+from tramdag.fitting.schedule import Progress, rate_factor
+from tramdag.fitting.settings import AdamSettings
+from tramdag.fitting.stack import Rows, Stack
 from tramdag.node import Conditional
 from tramdag.transforms import inverse_positive, positive
 
-__all__ = ["AdamResult", "TrainingRows", "fit_adam", "lift_increments", "mean_nll"]
+__all__ = ["AdamFits", "AdamResult", "TrainingRows", "fit_adam", "lift_increments", "mean_nll"]
 
 _SMALLEST_START_INCREMENT = 1e-2
 """Increments of a warm start are lifted to here: at zero the softplus has no gradient."""
 
-_EVALUATION_ROWS = 65_536
 _GATHERED_NUMBERS = 4_000_000
 """Numbers of the rows that are gathered in one go; bounds the memory of large stacks."""
+
+_EVALUATION_NUMBERS = 4_000_000
+"""The same for evaluations."""
 
 STEP_DTYPE = torch.float32
 """Gradients are taken in single precision, three times as fast on a processor and far more on most
@@ -70,9 +74,9 @@ class TrainingRows:
     """The rows that the members of a stack learn from and are judged on.
 
     Attributes:
-        rows: Encoded training rows, in the precision of the steps.
+        rows: Encoded training rows.
         index: Each member's own of them, shape ``(R, n)``.
-        held: Encoded validation rows, or the training rows again, in the members' own precision.
+        held: Encoded validation rows, or the training rows again.
         held_index: Each member's own of them, shape ``(R, n_held)``.
         weights: Case weights of the training rows ``(R, n)``, with mean one, or None.
         held_weights: Case weights of the validation rows ``(R, n_held)``, with mean one, or None.
@@ -85,26 +89,9 @@ class TrainingRows:
     weights: Tensor | None = None
     held_weights: Tensor | None = None
 
-    @classmethod
-    def shared(
-        cls,
-        encoded: Sequence[tuple[Tensor, ...]],
-        held: Sequence[tuple[Tensor, ...]] | None,
-    ) -> TrainingRows:
-        """Every member has its own encoding and uses all of its rows.
-
-        Args:
-            encoded: Training rows, encoded by each member.
-            held: Validation rows; None lets the training rows stand in.
-        """
-        owner = torch.arange(len(encoded), device=encoded[0][0].device)
-        rows = Rows(encoded, owner, dtype=STEP_DTYPE)
-        others = Rows(encoded if held is None else held, owner)
-
-        def everything(rows: Rows) -> Tensor:
-            return torch.arange(rows.n, device=owner.device).expand(len(owner), -1)
-
-        return cls(rows, everything(rows), others, everything(others))
+    def steps_in(self, dtype: torch.dtype) -> TrainingRows:
+        """A copy whose training rows have another floating type; nothing else changes."""
+        return replace(self, rows=self.rows.to(dtype), held=copy.copy(self.held))
 
     def keep(self, members: Tensor) -> None:
         """Go on with some of the members."""
@@ -117,18 +104,34 @@ class TrainingRows:
             self.held_weights = self.held_weights[members]
 
 
+@dataclass(frozen=True)
+class AdamFits:
+    """Fits of a stack's members.
+
+    Attributes:
+        flat: Their parameters, shape ``(R, P)``; with ``restore_best`` those of the best validation
+            value.
+        results: Their histories.
+    """
+
+    flat: Tensor
+    results: list[AdamResult]
+
+
 def fit_adam(
-    members: Sequence[Conditional],
+    laws: Sequence[Conditional],
+    flat: Tensor,
     data: TrainingRows,
     settings: AdamSettings,
     *,
     seeds: Sequence[int],
     on_epoch: Callable[[int, Tensor], None] | None = None,
-) -> list[AdamResult]:
-    """Train nodes of one shape by Adam from their present parameters.
+) -> AdamFits:
+    """Train members of one shape by Adam.
 
     Args:
-        members: The nodes; their parameters change in place at the end.
+        laws: The distinct laws that the rows' owners refer to; they do not change.
+        flat: Each member's parameters at the start, shape ``(R, P)``.
         data: Their rows.
         settings: Epochs, rates, patience.
         seeds: Seed of each member's order of batches.
@@ -136,17 +139,16 @@ def fit_adam(
             the members that still move.
 
     Returns:
-        A history per member; with ``restore_best`` the nodes hold the weights of their best
-        validation value.
+        Parameters and histories of all members.
     """
-    training = _Training(members, data, settings, seeds)
+    training = _Training(laws, flat, data.steps_in(STEP_DTYPE), settings, seeds)
     for epoch in range(training.epoch + 1, settings.epochs + 1):
         training.run_epoch()
         if on_epoch is not None:
             on_epoch(epoch, training.log[-1][2])
         if training.finished:
             break
-    return training.finish(members)
+    return training.fits()
 
 
 class _Training:
@@ -154,21 +156,21 @@ class _Training:
 
     def __init__(
         self,
-        members: Sequence[Conditional],
+        laws: Sequence[Conditional],
+        flat: Tensor,
         data: TrainingRows,
         settings: AdamSettings,
         seeds: Sequence[int],
     ) -> None:
         self.settings, self.data = settings, data
-        self.stack = Stack(members)
-        self.stepper = Stack(members, dtype=STEP_DTYPE)
-        flat = self.stack.flat
+        self.stack = Stack(laws, data.rows.owner, flat)
+        self.stepper = Stack(laws, data.rows.owner, flat.to(STEP_DTYPE))
         self.first_moment, self.second_moment = torch.zeros_like(flat), torch.zeros_like(flat)
         self.progress = Progress.start(flat, settings)
         self.orders = [torch.Generator().manual_seed(seed) for seed in seeds]
         self.epoch = self.step = 0
         self.alive = torch.arange(len(flat))
-        self.final = flat.clone().cpu()
+        self.final = flat.clone()
         self.settled = torch.zeros(len(flat), dtype=torch.bool)
         # per epoch: the members, then train, validation, rate and beta of each, and the seconds
         self.log: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor, float]] = []
@@ -220,7 +222,8 @@ class _Training:
 
     def _after_epoch(self, train: Tensor, rate: Tensor) -> None:
         settings, progress = self.settings, self.progress
-        value = self._validation()
+        data = self.data
+        value = mean_nll(self.stack, data.held, data.held_index, data.held_weights)
         progress.after_epoch(value, self.stack.flat, settings)
         beta = self.stack.module.linear.beta.clone()
         seconds = time.perf_counter() - self.started
@@ -234,7 +237,7 @@ class _Training:
             return
         done = self.alive[ended]
         kept = progress.best if settings.restore_best else self.stack.flat
-        self.final[done] = kept[ended.to(kept.device)].to(self.final)
+        self.final[done.to(kept.device)] = kept[ended.to(kept.device)]
         self.settled[done] = settled[ended] | (settings.schedule in ("onecycle", "cosine"))
         self._keep((~ended).nonzero().squeeze(-1))
 
@@ -250,24 +253,8 @@ class _Training:
         self.first_moment = self.first_moment[on_device]
         self.second_moment = self.second_moment[on_device]
 
-    @torch.no_grad()
-    def _validation(self) -> Tensor:
-        """Mean negative log-likelihood of each member's validation rows, ``(R,)``."""
-        data = self.data
-        n = data.held_index.shape[1]
-        total = torch.zeros(len(self.alive), dtype=torch.float64, device=data.held_index.device)
-        for start in range(0, n, _EVALUATION_ROWS):
-            rows = slice(start, start + _EVALUATION_ROWS)
-            nll = -self.stack.module.log_prob_encoded(*data.held.gather(data.held_index[:, rows]))
-            if data.held_weights is not None:
-                nll = nll * data.held_weights[:, rows]
-            total += nll.sum(1)
-        return total / n
-
-    def finish(self, members: Sequence[Conditional]) -> list[AdamResult]:
-        """Bring the results back into the members."""
-        for member, row in zip(members, self.final, strict=True):
-            restore(member, row)
+    def fits(self) -> AdamFits:
+        """The members' parameters and histories."""
         results = [AdamResult(settled=bool(settled)) for settled in self.settled]
         for alive, train, value, rate, beta, seconds in self.log:
             columns = train.tolist(), value.tolist(), rate.tolist(), beta.cpu()
@@ -280,22 +267,33 @@ class _Training:
                 result.learning_rate.append(entry[2])
                 result.beta.append(entry[3])
                 result.seconds.append(seconds)
-        return results
+        return AdamFits(self.final, results)
 
 
 @torch.no_grad()
-def mean_nll(conditional: Conditional, encoded: tuple[Tensor, ...]) -> float:
-    """Mean negative log-likelihood of encoded rows, in nats per row."""
-    n = len(encoded[0])
-    total = 0.0
-    for start in range(0, n, _EVALUATION_ROWS):
-        rows = slice(start, start + _EVALUATION_ROWS)
-        total -= conditional.log_prob_encoded(*(part[rows] for part in encoded)).sum().item()
+def mean_nll(stack: Stack, rows: Rows, index: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean negative log-likelihood of each member's rows, in nats per row.
+
+    Args:
+        stack: The members.
+        rows: Encoded rows.
+        index: Each member's own of them, shape ``(R, n)``.
+        weights: Case weights with mean one, shape ``(R, n)``, or None.
+
+    Returns:
+        Shape ``(R,)``, float64.
+    """
+    n = index.shape[1]
+    total = torch.zeros(len(stack), dtype=torch.float64, device=index.device)
+    size = max(1, _EVALUATION_NUMBERS // (len(stack) * rows.width))
+    for start in range(0, n, size):
+        block = slice(start, start + size)
+        nll = -stack.module.log_prob_encoded(*rows.gather(index[:, block]))
+        total += (nll if weights is None else nll * weights[:, block]).sum(1)
     return total / n
 
 
-@torch.no_grad()
-def lift_increments(conditional: Conditional) -> None:
-    """Move the increments of a convex head off zero, so that a gradient method can change them."""
-    increments = positive(conditional.intercept[1:]).clamp(min=_SMALLEST_START_INCREMENT)
-    conditional.intercept[1:] = inverse_positive(increments)
+def lift_increments(raw: Tensor) -> Tensor:
+    """Raw intercepts ``(..., n_params)``, increments off zero, where gradients can move them."""
+    increments = positive(raw[..., 1:]).clamp(min=_SMALLEST_START_INCREMENT)
+    return torch.cat([raw[..., :1], inverse_positive(increments)], -1)

@@ -10,8 +10,9 @@ from torch import Tensor
 from tramdag import CI, CS, LS, VC, CausalFlowDAG, ContinuousNode, OrdinalNode
 from tramdag.data import Values
 from tramdag.fitting import stochastic
-from tramdag.fitting.schedule import AdamSettings, Progress
-from tramdag.fitting.stack import Rows, Stack, restore, shape_of
+from tramdag.fitting.schedule import Progress
+from tramdag.fitting.settings import AdamSettings
+from tramdag.fitting.stack import Rows, Stack, flatten, restore, shape_of
 from tramdag.fitting.stochastic import TrainingRows, fit_adam
 from tramdag.node import Conditional, make_conditional
 from tramdag.spec import Node, check_spec
@@ -67,12 +68,17 @@ def law(child: Node, values: Values, seed: int) -> tuple[Conditional, Values]:
     return conditional, table
 
 
+def stack_of(members: list[Conditional]) -> Stack:
+    owner = torch.arange(len(members))
+    return Stack(members, owner, torch.stack([flatten(member) for member in members]))
+
+
 def test_a_stack_scores_every_member_as_the_member_does(child: Node, values: Values) -> None:
     members = [law(child, values, seed)[0] for seed in range(3)]
     table = law(child, values, 0)[1]
     rows = Rows([members[0].encode(table)], torch.zeros(3, dtype=torch.int64))
     index = torch.stack([torch.arange(N), torch.arange(N).flip(0), torch.arange(N).roll(7)])
-    together = Stack(members).module.log_prob_encoded(*rows.gather(index))
+    together = stack_of(members).module.log_prob_encoded(*rows.gather(index))
     for member, chosen, value in zip(members, index, together, strict=True):
         torch.testing.assert_close(value, member.log_prob(table)[chosen], rtol=1e-11, atol=1e-11)
 
@@ -81,7 +87,7 @@ def test_a_stacks_gradient_is_each_members_own(child: Node, values: Values) -> N
     members = [law(child, values, seed)[0] for seed in range(2)]
     table = law(child, values, 0)[1]
     rows = Rows([members[0].encode(table)], torch.zeros(2, dtype=torch.int64))
-    stack = Stack(members)
+    stack = stack_of(members)
     everything = torch.arange(N).expand(2, -1)
     loss = stack.module.log_prob_encoded(*rows.gather(everything)).mean(1).sum()
     for member, row in zip(members, stack.gradient(loss), strict=True):
@@ -96,7 +102,7 @@ def test_writing_into_the_matrix_moves_the_module_and_restore_brings_it_back(
 ) -> None:
     first, second = (law(child, values, seed)[0] for seed in (0, 1))
     table = law(child, values, 0)[1]
-    stack = Stack([first, second])
+    stack = stack_of([first, second])
     stack.flat[0] = stack.flat[1]
     rows = Rows([first.encode(table)], torch.zeros(2, dtype=torch.int64))
     both = stack.module.log_prob_encoded(*rows.gather(torch.arange(N).expand(2, -1)))
@@ -132,10 +138,21 @@ def table_of(values: Values) -> pd.DataFrame:
 SETTINGS = AdamSettings(epochs=12, batch_size=16, schedule="plateau", plateau_patience=1)
 
 
+def rows_of(member: Conditional, table: Values, size: int = 1) -> TrainingRows:
+    """All rows of a table for learning and judging, for each of so many members."""
+    rows = Rows([member.encode(table)], torch.zeros(size, dtype=torch.int64))
+    everything = torch.arange(rows.n).expand(size, -1)
+    return TrainingRows(rows, everything, rows, everything)
+
+
+def start_of(members: list[Conditional]) -> torch.Tensor:
+    return torch.stack([flatten(member) for member in members])
+
+
 def trained(members: list[Conditional], table: Values, seeds: list[int]) -> list[list[float]]:
-    encoded = [member.encode(table) for member in members]
-    data = TrainingRows.shared(encoded, None)
-    return [r.validation for r in fit_adam(members, data, SETTINGS, seeds=seeds)]
+    data = rows_of(members[0], table, len(members))
+    fits = fit_adam(members[:1], start_of(members), data, SETTINGS, seeds=seeds)
+    return [result.validation for result in fits.results]
 
 
 def test_training_in_a_stack_is_training_alone(child: Node, values: Values) -> None:
@@ -158,11 +175,17 @@ def test_members_end_on_their_own(values: Values) -> None:
     settings = AdamSettings(
         epochs=60, batch_size=60, learning_rate=0.3, schedule=None, freeze_patience=2
     )
-    data = TrainingRows.shared([member.encode(table) for member in members], None)
-    results = fit_adam(members, data, settings, seeds=[1, 2, 3, 4])
-    lengths = [len(result.validation) for result in results]
+    fits = fit_adam(
+        members[:1],
+        start_of(members),
+        rows_of(members[0], table, 4),
+        settings,
+        seeds=[1, 2, 3, 4],
+    )
+    lengths = [len(result.validation) for result in fits.results]
     assert len(set(lengths)) > 1
-    for member, result in zip(members, results, strict=True):
+    for member, row, result in zip(members, fits.flat, fits.results, strict=True):
+        restore(member, row)
         assert result.settled == (len(result.validation) < 60)
         best = min(result.validation)
         reached = -member.log_prob(table).mean().item()
@@ -186,15 +209,13 @@ def test_case_weights_of_zero_leave_rows_out(values: Values) -> None:
     settings = AdamSettings(epochs=5, batch_size=100, schedule=None, restore_best=False)
     weights = torch.zeros(1, N, dtype=torch.float64)
     weights[:, :40] = N / 40
-    data = TrainingRows.shared([member.encode(table)], None)
+    data = rows_of(member, table)
     data.weights = data.held_weights = weights
-    (weighted,) = fit_adam([member], data, settings, seeds=[1])
-    other, _ = law(child, values, 0)
-    (plain,) = fit_adam(
-        [other], TrainingRows.shared([other.encode(some)], None), settings, seeds=[1]
-    )
+    start = start_of([member])
+    weighted = fit_adam([member], start, data, settings, seeds=[1])
+    plain = fit_adam([member], start, rows_of(member, some), settings, seeds=[1])
     # full batches: the order of the rows does not matter
-    assert weighted.validation == pytest.approx(plain.validation, rel=1e-4)
+    assert weighted.results[0].validation == pytest.approx(plain.results[0].validation, rel=1e-4)
 
 
 def test_nodes_of_one_shape_are_trained_as_one_and_fitted_as_separate_flows() -> None:
