@@ -36,6 +36,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/crosscheck.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/diagnose.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 
@@ -43,9 +44,12 @@ include: "workflow/rules/report.smk"
 # seconds each: not worth a place in a cluster's queue
 localrules:
     all,
+    calibration,
     counterfactuals,
+    dag,
     densities,
     effects,
+    forest,
     history,
     marginals,
     scorecard,
