@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -104,7 +105,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-FIT_TABLES = ("nodes", "history", "trajectories", "coefficients")
+FIT_TABLES = ("nodes", "history", "trajectories", "coefficients", "parameters")
 
 
 def test_training_rows_carry_their_seed(results: Path) -> None:
@@ -207,7 +208,9 @@ def test_without_r_the_committed_results_are_compared_and_marked(
     age = table.query("node == 'mRS_3m' and quantity == 'coefficient' and parent == 'Age'")
     assert age["value"].item() == pytest.approx(0.0525525, abs=1e-7)
     shifts = table[table["quantity"] == "coefficient"].rename(columns={"value": "estimate"})
-    shifts.assign(parameter="shift").to_csv(tmp_path / "coefficients.csv", index=False)
+    shifts.assign(parameter="shift", std_error=np.nan).to_csv(
+        tmp_path / "parameters.csv", index=False
+    )
     nodes = pd.DataFrame({"node": ["mRS_3m"], "n": [1275], "nll": [1.0], "seed": [0]})
     nodes.to_csv(tmp_path / "nodes.csv", index=False)
     average = {"effect": "T on mRS_3m <= 2", "population": "trial rows", "quantity": "ATE"}
@@ -216,7 +219,7 @@ def test_without_r_the_committed_results_are_compared_and_marked(
     )
     script("crosscheck")(
         references=[str(tmp_path / "r.csv")],
-        coefficients=str(tmp_path / "coefficients.csv"),
+        parameters=str(tmp_path / "parameters.csv"),
         nodes=str(tmp_path / "nodes.csv"),
         effects=str(tmp_path / "effects.csv"),
         identity=["stroke-ls", "ls"],

@@ -108,10 +108,18 @@ LAYOUTS: dict[str, Layout] = {
     "crosscheck": Layout(
         title="Cross-check with R and statsmodels",
         note="The same nodes fitted by other programs on the same rows; 'frozen' marks results "
-        "that were committed because R is not installed here.",
+        "that were committed because R is not installed here. A standard error has the parent and "
+        "level of its coefficient, cutpoint or theta, and a limit of its relative difference.",
         keys=("node", "reference", "quantity", "parent", "level"),
         value="difference",
-        others={"ours": "first", "value": "first", "note": "first"},
+        others={
+            "estimate": "first",
+            "value": "first",
+            "relative_difference": "first",
+            "limit": "first",
+            "holds": "first",
+            "note": "first",
+        },
     ),
 }
 """The tables that the pipeline makes, by name."""
