@@ -36,6 +36,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/crosscheck.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/coverage.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 
@@ -44,8 +45,11 @@ include: "workflow/rules/report.smk"
 localrules:
     all,
     counterfactuals,
+    coverage_figure,
+    coverage_summary,
     densities,
     effects,
+    forecasts,
     history,
     marginals,
     scorecard,

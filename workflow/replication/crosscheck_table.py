@@ -1,9 +1,9 @@
 """One tidy table of what classical programs say about the classical nodes of a specification.
 
-Every number is a row: a coefficient, a cutpoint, a theta (the Bernstein coefficients of a continuous
-node), the standard error of one of these, a log-likelihood or an average effect. Signs follow the library: for an ordinal node shifts are subtracted from the
-cutpoints, as in polr; for a continuous node they are added to h, so polr's coefficients change
-sign.
+Every number is a row: a coefficient, a cutpoint, a theta (the Bernstein coefficients of a
+continuous node), the standard error of one of these, a log-likelihood or an average effect. Signs
+follow the library: for an ordinal node shifts are subtracted from the cutpoints, as in polr; for a
+continuous node they are added to h, so polr's coefficients change sign.
 """
 
 from __future__ import annotations

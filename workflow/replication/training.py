@@ -23,6 +23,7 @@ __all__ = [
     "coefficient_table",
     "environment",
     "fit_seeds",
+    "name_products",
     "parameter_table",
 ]
 
@@ -91,7 +92,7 @@ def fit_seeds(
         _log.info("seed %d, %d rows on %s:\n%s", seed, len(rows), device, flow.report)
         nodes.append(_keyed(flow.report.nodes, key))
         history.append(_keyed(flow.history, key))
-        trajectories.append(_keyed(_name_products(flow.report.trajectories), key))
+        trajectories.append(_keyed(name_products(flow.report.trajectories), key))
         coefficients.append(_keyed(coefficient_table(flow), key))
         parameters.append(_keyed(parameter_table(flow), key))
     return {
@@ -111,7 +112,7 @@ def coefficient_table(flow: td.CausalFlowDAG) -> pd.DataFrame:
         estimate. The level of a shift is that of an ordinal parent, the level of a cutpoint k is
         that of P(node <= k).
     """
-    shifts = _name_products(flow.coef()).drop(columns="odds_ratio").assign(parameter="shift")
+    shifts = name_products(flow.coef()).drop(columns="odds_ratio").assign(parameter="shift")
     tables = [shifts]
     for name, node in flow.spec.items():
         if isinstance(node, td.OrdinalNode) and not flow.conditionals[name].complex_intercepts:
@@ -174,7 +175,7 @@ def environment(device: str) -> dict[str, Any]:
     }
 
 
-def _name_products(coefficients: pd.DataFrame) -> pd.DataFrame:
+def name_products(coefficients: pd.DataFrame) -> pd.DataFrame:
     """Make every level a number: that of a product, ``1:-``, joins its name ``T:Age``."""
     product = coefficients["parent"].str.contains(":", regex=False)
     named = coefficients["parent"] + "[" + coefficients["level"].astype(str) + "]"
