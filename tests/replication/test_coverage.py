@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from scipy.special import expit
+from statsmodels.discrete.discrete_model import Logit
+from statsmodels.tools import add_constant
 
 import tramdag as td
 from replication import coverage_summary
@@ -154,9 +157,9 @@ def test_the_least_false_value_of_a_true_model_is_the_truth(
     rng = np.random.default_rng(5)
     n = 100_000
     a, b = rng.normal(size=n), rng.integers(0, 3, size=n)
-    y = (rng.logistic(size=n) > 0.7 - 0.5 * a + 0.4 * (b == 1) - 0.8 * (b == 2)).astype(int)
-    rows = pd.DataFrame({"a": a, "b": b, "y": y})
-    monkeypatch.setattr(coverage_summary, "least_false_rows", lambda process, n: rows)
+    p = expit(0.5 * a - 0.4 * (b == 1) + 0.8 * (b == 2) - 0.7)
+    rows = pd.DataFrame({"a": a, "b": b})
+    monkeypatch.setattr(coverage_summary, "least_false_rows", lambda process, node, n: (rows, p))
     spec = {
         "a": {"kind": "continuous"},
         "b": {"kind": "ordinal", "levels": 3},
@@ -165,8 +168,25 @@ def test_the_least_false_value_of_a_true_model_is_the_truth(
     found = least_false_coefficients({}, spec, ["y", "a"], n=n)
     assert set(found["node"]) == {"y"}
     assert found["parent"].tolist() == ["a", "b", "b", None]
-    # a standard error is at most 0.018 here
-    assert found["truth"].to_numpy() == pytest.approx([0.5, -0.4, 0.8, 0.7], abs=0.09)
+    assert found["truth"].to_numpy() == pytest.approx([0.5, -0.4, 0.8, 0.7], abs=1e-8)
+
+
+def test_a_least_false_value_is_where_maximum_likelihood_ends() -> None:
+    spec = {
+        "Age": {"kind": "continuous"},
+        "mRS_pre": {"kind": "ordinal", "levels": 6},
+        "NIHSSa": {"kind": "continuous"},
+        "T": {"kind": "ordinal", "levels": 2, "parents": {"Age": "ls", "NIHSSa": "ls"}},
+    }
+    found = least_false_coefficients(STROKE, spec, ["T"], n=100_000)
+    rows = replicate_rows(STROKE, n=100_000, replicate=0)
+    fit = Logit(rows["T"], add_constant(rows[["Age", "NIHSSa"]])).fit(disp=False)
+    shifts = found[found["parameter"] == "shift"].set_index("parent")["truth"]
+    for parent in ("Age", "NIHSSa"):
+        assert abs(shifts[parent] - fit.params[parent]) < 5 * fit.bse[parent]
+    assert abs(found["truth"].iloc[-1] + fit.params["const"]) < 5 * fit.bse["const"]
+    # flat for younger patients, so the least false slope is less steep than the edge
+    assert -0.045 < shifts["Age"] < -0.01
 
 
 def test_the_effect_of_the_trial_is_that_of_its_rows() -> None:

@@ -2,8 +2,9 @@ r"""How often nominal intervals cover the truth over many fresh data sets.
 
 The truth of a coefficient or cutpoint is the generator's. Where an edge of the generator is not
 linear no linear model of that node is true; the truth of its coefficients is then the least false
-value, to which maximum likelihood tends with more and more rows, and a logistic regression by
-statsmodels on a large sample stands for it.
+value, to which maximum likelihood tends with more and more rows. It solves
+:math:`E[(p(x) - \sigma(x^\top\beta))\,x] = 0` with the generator's probability p; a logistic
+regression of p itself by statsmodels, on many draws of x, gives it without the outcome's noise.
 
 An interval covers if the truth lies in it, ends included; a one-sided interval does so with its
 infinite end. A coefficient without an interval (no row has the level, say) counts as not available:
@@ -40,8 +41,8 @@ __all__ = [
 
 KEYS = ["node", "parameter", "parent", "level"]
 
-LEAST_FALSE_ROWS = 400_000
-"""Sample behind a least false value; its standard error is a 14th of that of 2000 rows or less."""
+LEAST_FALSE_ROWS = 200_000
+"""Draws behind a least false value."""
 
 
 def add_truth(
@@ -98,7 +99,7 @@ def add_truth(
 def least_false_coefficients(
     process: Mapping[str, Any], spec: Spec, nodes: Sequence[str], *, n: int
 ) -> pd.DataFrame:
-    """Coefficients and cutpoint of misspecified binary nodes on a large sample, by statsmodels.
+    """Coefficients and cutpoint to which maximum likelihood tends in misspecified binary nodes.
 
     Nodes of other kinds, or with product terms, are left out: they have no truth here.
 
@@ -108,12 +109,12 @@ def least_false_coefficients(
     binary = [node for node in nodes if spec[node].get("levels") == 2]
     if not binary or not has_main_effects_only(spec):
         return pd.DataFrame(columns=[*KEYS, "truth"])
-    rows = least_false_rows(process, n=n)
     found: list[tuple[str, str, str | None, float, float]] = []
     for node in binary:
+        rows, probability = least_false_rows(process, node, n=n)
         encoded = encode_parents(rows, spec, node)
         design = np.column_stack([np.ones(len(rows)), encoded.matrix])
-        fit = Logit(rows[node].to_numpy(), design).fit(method="newton", tol=1e-10, disp=False)
+        fit = Logit(probability, design).fit(method="newton", tol=1e-10, disp=False)
         constant, *weights = fit.params
         found += [
             (node, "shift", parent, np.nan if level is None else float(level), weight)

@@ -98,9 +98,14 @@ def replicate_rows(process: Mapping[str, Any], *, n: int, replicate: int) -> pd.
     return make_generator(process).observational(n, seed_offset=offset)
 
 
-def least_false_rows(process: Mapping[str, Any], *, n: int) -> pd.DataFrame:
-    """A large sample, for the coefficients of a model that is not the generator's."""
-    return make_generator(process).observational(n, seed_offset=LEAST_FALSE_OFFSET)
+def least_false_rows(
+    process: Mapping[str, Any], node: str, *, n: int
+) -> tuple[pd.DataFrame, NDArray[np.float64]]:
+    """A large sample, and the true probability that a binary node is 1 given its parents."""
+    generator = make_generator(process)
+    rows = generator.observational(n, seed_offset=LEAST_FALSE_OFFSET)
+    probability = np.exp(generator.log_density_by_node(rows.assign(**{node: 1}))[node])
+    return rows, probability.to_numpy()
 
 
 def answer_truth(

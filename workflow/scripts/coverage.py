@@ -1,5 +1,6 @@
 """Fit a model to a group of fresh data sets and keep the intervals."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ def coverage(
 ) -> None:
     """Write one row per replicate and coefficient, cutpoint or average effect."""
     torch.set_num_threads(threads)
+    # a line per node of hundreds of fits says nothing; warnings still arrive
+    logging.getLogger("tramdag.fitting").setLevel(logging.WARNING)
     table = replicate_intervals(
         process,
         spec=spec,
