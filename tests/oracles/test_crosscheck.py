@@ -427,10 +427,11 @@ def test_freezing_refuses_to_replace_what_differs(stroke, tmp_path, in_r_process
     assert in_r_process(freeze_reference, cohort) is False
     table = tmp_path / "ref_ls" / "r.csv"
     changed = pd.read_csv(table)
-    changed.loc[5, "value"] += 1e-4
+    row = changed.index[changed["quantity"] == "cutpoint"][1]
+    changed.loc[row, "value"] += 1e-4
     changed.to_csv(table, index=False)
     before = table.read_bytes()
-    with pytest.raises(ClassicalFitError, match="differs from R in line 7"):
+    with pytest.raises(ClassicalFitError, match=f"differs from R in line {row + 2}"):
         in_r_process(freeze_reference, cohort)
     assert table.read_bytes() == before
 

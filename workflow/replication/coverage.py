@@ -123,7 +123,8 @@ def _cutpoint_rows(flow: td.CausalFlowDAG, node: str, level: float) -> list[dict
                 "parameter": "cutpoint",
                 "parent": None,
                 "level": k,
-                "estimate": estimate,
+                # without a finite maximum the number is only where the solver stopped
+                "estimate": estimate if np.isfinite(error) else np.nan,
                 "std_error": error,
                 "lower": estimate - quantile * error,
                 "upper": estimate + quantile * error,

@@ -13,6 +13,7 @@ coverage is the share among the available ones, and their number stands beside i
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 from statsmodels.discrete.discrete_model import Logit
+from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 
 from replication.crosscheck_table import Spec, encode_parents
 from replication.experiments import has_main_effects_only
@@ -114,7 +116,10 @@ def least_false_coefficients(
         rows, probability = least_false_rows(process, node, n=n)
         encoded = encode_parents(rows, spec, node)
         design = np.column_stack([np.ones(len(rows)), encoded.matrix])
-        fit = Logit(probability, design).fit(method="newton", tol=1e-10, disp=False)
+        with warnings.catch_warnings():
+            # the outcome is a probability, which a true model predicts without separating anything
+            warnings.simplefilter("ignore", PerfectSeparationWarning)
+            fit = Logit(probability, design).fit(method="newton", tol=1e-10, disp=False)
         constant, *weights = fit.params
         found += [
             (node, "shift", parent, np.nan if level is None else float(level), weight)

@@ -29,7 +29,7 @@ def draw_coverage(summary: pd.DataFrame, *, level: float) -> Figure:
         level: Nominal level.
     """
     known = summary[summary["coverage"].notna()]
-    figure, axes = new_figure(1, 1, panel=(5.2, 0.19 * len(known) + 0.7))
+    figure, axes = new_figure(1, 1, panel=(5.8, 0.19 * len(known) + 0.7))
     panel = axes[0][0]
     panel.axvspan(level - BAND, level + BAND, color=TRUTH_FILL, alpha=0.5, lw=0)
     panel.axvline(level, color=TRUTH_LINE, lw=0.8)
@@ -62,8 +62,8 @@ def draw_coverage(summary: pd.DataFrame, *, level: float) -> Figure:
     legend_below(
         figure,
         [
-            Line2D([], [], **point, lw=1, label="coverage, 95 % binomial interval"),
-            Line2D([], [], **point, lw=1, mfc="white", label="against the least false value"),
+            Line2D([], [], **point, lw=1, label="coverage (95 % interval)"),
+            Line2D([], [], **point, lw=1, mfc="white", label="of the least false value"),
             Patch(color=TRUTH_FILL, alpha=0.5, label=f"{level:g} $\\pm$ {BAND:g}"),
         ],
     )
