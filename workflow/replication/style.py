@@ -51,6 +51,8 @@ _SETTINGS: Any = {
     "axes.axisbelow": True,
     "legend.frameon": False,
     "legend.fontsize": 8.5,
+    # long enough for two dashes of every line style
+    "legend.handlelength": 3.2,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
     "lines.linewidth": 1.4,
@@ -109,9 +111,21 @@ def axis_label(node: str, units: Mapping[str, str]) -> str:
 
 
 def legend_below(figure: Figure, handles: Iterable[Line2D | Patch]) -> None:
-    """One legend for all panels, under them."""
+    """One legend for all panels, under them, in as many columns (at most 4) as fit the figure.
+
+    The figure grows where it must: in height by what the legend has beyond one line, in width if
+    a single column is wider than the figure.
+    """
     entries = list(handles)
-    figure.legend(handles=entries, loc="outside lower center", ncols=min(len(entries), 4))
+    for columns in range(min(len(entries), 4), 0, -1):
+        legend = figure.legend(handles=entries, loc="outside lower center", ncols=columns)
+        box = legend.get_window_extent()
+        if box.width <= figure.bbox.width or columns == 1:
+            break
+        legend.remove()
+    figure.set_figwidth(max(figure.get_figwidth(), box.width / figure.dpi))
+    # new_figure leaves room for one line
+    figure.set_figheight(figure.get_figheight() + max(0.0, box.height / figure.dpi - 0.35))
 
 
 def save_figure(figure: Figure, *, png: str, pdf: str) -> None:

@@ -127,6 +127,12 @@ def truth_of(name):
     )
 
 
+def observed_file(wildcards):
+    """The rows of a cohort of one's own, which stand in for the truth, or nothing."""
+    data = experiment_of(wildcards).data
+    return [] if data.has_truth else data.file
+
+
 def titles_of(wildcards):
     return {name: model.title for name, model in experiment_of(wildcards).models.items()}
 
