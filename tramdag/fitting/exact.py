@@ -262,9 +262,7 @@ class _Newton:
         working = np.zeros_like(held)
         predictors, value = _evaluate(part, psi)
         for count in range(_MAX_STEPS + 1):
-            gradient, hessian = (
-                term.numpy() for term in part.derivatives(torch.from_numpy(psi), predictors)
-            )
+            gradient, hessian = part.derivatives(torch.from_numpy(psi), predictors)
             residual = _kkt_residual(psi, gradient, bounded, held)
             step = bounded_newton_step(
                 psi, gradient, hessian, bounded=bounded, held=held, working=working
@@ -328,7 +326,7 @@ class _Newton:
             nll=self._value - likelihood.constant,
             steps=self._steps,
             kkt_residual=self._residual,
-            newton_decrement=self._decrement * np.asarray(likelihood.total),
+            newton_decrement=self._decrement * likelihood.total.numpy(),
             active=self._bounded & (psi == 0.0),
             inestimable=inestimable,
             separations=separations,
