@@ -68,12 +68,21 @@ class FitSettings:
         return self.optimizer != "adam" and conditional.is_classical
 
 
-def check_solvable(conditionals: Mapping[str, Conditional], settings: FitSettings) -> None:
-    """Refuse ``optimizer="exact"`` where a node is not classical.
+def check_solvable(
+    conditionals: Mapping[str, Conditional], settings: FitSettings, *, weighted: bool = False
+) -> None:
+    """Refuse ``optimizer="exact"`` where a node is not classical, and weights that none can use.
 
     Raises:
         SpecError: Names the nodes.
     """
+    by_steps = [name for name, c in conditionals.items() if not settings.is_exact(c)]
+    if weighted and by_steps:
+        raise SpecError(
+            f"fit: weights= needs nodes that are solved exactly, but {name_list(by_steps)} "
+            f"{'is' if len(by_steps) == 1 else 'are'} trained by Adam. Leave weights out, or give "
+            "these nodes linear shifts and optimizer='auto'."
+        )
     if settings.optimizer != "exact":
         return
     stochastic = [name for name, c in conditionals.items() if not c.is_classical]
@@ -92,6 +101,7 @@ def fit_conditionals(
     settings: FitSettings,
     *,
     seed: int,
+    weights: Tensor | None = None,
 ) -> FitReport:
     """Fit every node in place, in the mapping's order.
 
@@ -102,18 +112,20 @@ def fit_conditionals(
             need some; exact nodes always use every training row.
         settings: Solvers and schedules.
         seed: Seed of the split and of the batches.
+        weights: Case weights of the training rows, ``(n,)``, or None. Scalings ignore them: the
+            bases are part of the model, and replicates that differ in weights share them.
 
     Returns:
         The report.
     """
-    check_solvable(conditionals, settings)
+    check_solvable(conditionals, settings, weighted=weights is not None)
     entries: dict[str, tuple[NodeReport, NodeHistory]] = {}
     for conditional in conditionals.values():
         if not (settings.warm_start and not settings.is_exact(conditional)):
             conditional.set_scaling(train)
     for name, conditional in conditionals.items():
         if settings.is_exact(conditional):
-            entries[name] = _exact(conditional, train, validation)
+            entries[name] = _exact(conditional, train, validation, weights)
     pending = [c for c in conditionals.values() if not settings.is_exact(c)]
     n = len(next(iter(train.values())))
     learning, held_out = train, validation
@@ -156,17 +168,17 @@ def _split(train: Values, n: int, fraction: float, seed: int) -> tuple[Values, V
 
 
 def _exact(
-    conditional: Conditional, train: Values, validation: Values | None
+    conditional: Conditional, train: Values, validation: Values | None, weights: Tensor | None
 ) -> tuple[NodeReport, NodeHistory]:
     started = time.perf_counter()
-    solution = fit_exact(conditional, train)
+    solution = fit_exact(conditional, train, weights)
     certificate, nll = solution.certificate(), float(solution.nll[0])
     held = None if validation is None else mean_nll(conditional, conditional.encode(validation))
     report = NodeReport(
         node=conditional.name,
         solver="exact",
         epochs=certificate.steps,
-        n=len(train[conditional.name]),
+        n=len(train[conditional.name]) if weights is None else int((weights > 0).sum()),
         nll=nll,
         validation_nll=held,
         converged=certificate.converged,
@@ -176,6 +188,7 @@ def _exact(
         active_bounds=certificate.active_bounds,
         inestimable=tuple(conditional.linear.columns[j].name for j in certificate.inestimable),
         separated=_separated(conditional, certificate),
+        total_weight=None if weights is None else float(weights.sum()),
     )
     history = NodeHistory([report.epochs], [nll], [held], [None], [report.seconds])
     return report, history

@@ -251,8 +251,9 @@ class _Newton:
         self._psi = psi.copy()
         self._value, self._residual, self._decrement = np.full((3, n_replicates), np.inf)
         self._steps = np.zeros(n_replicates, dtype=int)
-        none = np.zeros_like(held)
-        self._last = NewtonStep(np.zeros_like(psi), none, none.any(-1))
+        self._last = NewtonStep(
+            np.zeros_like(psi), np.zeros_like(held), np.zeros(n_replicates, dtype=bool)
+        )
 
     def run(self) -> None:
         """Step until every replicate is at rounding error, or makes no progress."""

@@ -37,8 +37,8 @@ class WeightedGram:
         """The sums for weights of shape ``(B, n)``; shape ``(B, q, q)``."""
         q = self._design.shape[1]
         if len(weights) < _PACKED_REPLICATES:
-            sums = [self._single(row) for row in weights.split(1)]
-            return sums[0] if len(sums) == 1 else torch.cat(sums)
+            singles = [self._single(row) for row in weights.split(1)]
+            return singles[0] if len(singles) == 1 else torch.cat(singles)
         first, second = torch.tril_indices(q, q)
         sums = self._packed_sums(weights, first, second)
         position = torch.empty(q, q, dtype=torch.int64)

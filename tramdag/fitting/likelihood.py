@@ -192,7 +192,7 @@ class ConvexLikelihood(abc.ABC):
         """Mean value at one psi of a single replicate, with ``order=2`` gradient and Hessian."""
         at = torch.from_numpy(np.asarray(psi)).unsqueeze(0)
         predictors = self.predict(at)
-        terms = (self.value(at, predictors).numpy(),)
+        terms = [self.value(at, predictors).numpy()]
         if order == 2:
             terms += self.derivatives(at, predictors)
         return tuple(term[0] for term in terms)
