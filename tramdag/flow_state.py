@@ -59,6 +59,7 @@ class FlowBase:
         self._labels: Labels = {}
         self._report: FitReport | None = None
         self._training: Values | None = None
+        self._weights: torch.Tensor | None = None
         self._information: dict[str, inference.Information] = {}
         self._conditionals = self._make_conditionals(self._seed)
 
@@ -125,7 +126,10 @@ class FlowBase:
     def _information_of(self, node: str) -> inference.Information:
         if node not in self._information:
             self._information[node] = inference.information_of(
-                self._conditionals[node], self._rows("standard errors"), self._entry(node)
+                self._conditionals[node],
+                self._rows("standard errors"),
+                self._entry(node),
+                weights=self._weights,
             )
         return self._information[node]
 

@@ -102,7 +102,7 @@ class ConvexLikelihood(abc.ABC):
         shift: Standardised shift columns X, ``(n, p)``, float64 on the CPU, rows in ``order``.
         order: Positions in the table of the rows as they are held, None if they are the same.
         weights: Case weights of the rows as they are held, ``(B, n)``; None weighs all by one.
-        total: Sum of the weights, ``(B,)``, or the number of rows.
+        total: Sum of the weights, ``(B,)``; ``(1,)`` without weights.
         constant: What a row's log density per unit of the column has beyond this likelihood, nats.
     """
 
@@ -110,11 +110,11 @@ class ConvexLikelihood(abc.ABC):
     shift: Tensor
     order: Tensor | None = None
     weights: Tensor | None = None
-    total: Tensor | float
+    total: Tensor
     constant: float = 0.0
 
     def _set_weights(self, weights: Tensor | None) -> None:
-        self.weights, self.total = None, float(self.n)
+        self.weights, self.total = None, torch.tensor([self.n], dtype=torch.float64)
         if weights is not None:
             rows = weights if self.order is None else weights[:, self.order]
             self.weights = rows.to(torch.float64).contiguous()
@@ -147,7 +147,6 @@ class ConvexLikelihood(abc.ABC):
         if self.weights is None:
             return self
         part = copy.copy(self)
-        assert isinstance(self.total, Tensor)
         part.weights, part.total = self.weights[chosen], self.total[chosen]
         return part
 
@@ -170,8 +169,13 @@ class ConvexLikelihood(abc.ABC):
         """Mean value, ``(B,)``."""
 
     @abc.abstractmethod
-    def derivatives(self, psi: Tensor, predictors: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Gradient ``(B, q)`` and Hessian ``(B, q, q)`` of the mean value."""
+    def derivatives(
+        self, psi: Tensor, predictors: tuple[Tensor, Tensor]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Gradient ``(B, q)`` and Hessian ``(B, q, q)`` of the mean value.
+
+        Sums over rows are torch's; what has the size of psi is NumPy's, whose calls cost less.
+        """
 
     @abc.abstractmethod
     def local(self, psi: np.ndarray) -> Local:
@@ -188,10 +192,10 @@ class ConvexLikelihood(abc.ABC):
         """Mean value at one psi of a single replicate, with ``order=2`` gradient and Hessian."""
         at = torch.from_numpy(np.asarray(psi)).unsqueeze(0)
         predictors = self.predict(at)
-        terms = (self.value(at, predictors),)
+        terms = [self.value(at, predictors).numpy()]
         if order == 2:
             terms += self.derivatives(at, predictors)
-        return tuple(term[0].numpy() for term in terms)
+        return tuple(term[0] for term in terms)
 
     def shift_gram(self) -> Tensor:
         """Weighted Gram matrix of a constant and the shift columns, ``(B, 1 + p, 1 + p)``."""
@@ -207,11 +211,6 @@ class ConvexLikelihood(abc.ABC):
 
     def _weighted(self, per_row: Tensor) -> Tensor:
         return per_row if self.weights is None else per_row * self.weights
-
-    def _mean(self, sums: Tensor) -> Tensor:
-        if isinstance(self.total, float):
-            return sums / self.total
-        return sums / self.total.view(-1, *[1] * (sums.ndim - 1))
 
 
 class ContinuousLikelihood(ConvexLikelihood):
@@ -260,19 +259,21 @@ class ContinuousLikelihood(ConvexLikelihood):
     @override
     def value(self, psi: Tensor, predictors: tuple[Tensor, Tensor]) -> Tensor:
         z, slope = predictors
-        return self._mean(self._weighted(2 * positive(z) - z - torch.log(slope)).sum(-1))
+        return self._weighted(2 * positive(z) - z - torch.log(slope)).sum(-1) / self.total
 
     @override
-    def derivatives(self, psi: Tensor, predictors: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def derivatives(
+        self, psi: Tensor, predictors: tuple[Tensor, Tensor]
+    ) -> tuple[np.ndarray, np.ndarray]:
         z, slope = predictors
         inner = slice(1, self.n_intercept)
-        F, reciprocal = torch.sigmoid(z), 1 / slope
-        pull = self._weighted(reciprocal)
-        gradient = self._weighted(2 * F - 1) @ self._design
-        gradient[:, inner] -= pull @ self._slopes
-        hessian = self._gram(self._weighted(2 * F * torch.sigmoid(-z)))
-        hessian[:, inner, inner] += self._slope_gram(pull * reciprocal)
-        return self._mean(gradient), self._mean(hessian)
+        F, pull = torch.sigmoid(z), self._weighted(1 / slope)
+        gradient = (self._weighted(2 * F - 1) @ self._design).numpy()
+        gradient[:, inner] -= (pull @ self._slopes).numpy()
+        hessian = self._gram(self._weighted(2 * F * torch.sigmoid(-z))).numpy()
+        hessian[:, inner, inner] += self._slope_gram(pull / slope).numpy()
+        total = self.total.numpy()
+        return gradient / total[:, None], hessian / total[:, None, None]
 
     @override
     def local(self, psi: np.ndarray) -> Local:
@@ -316,6 +317,8 @@ class OrdinalLikelihood(ConvexLikelihood):
         self._shift_gram = WeightedGram(self.shift)
         ends = torch.bincount(self.level, minlength=self.levels).cumsum(0).tolist()
         self._slices = [slice(a, b) for a, b in pairwise([0, *ends])]
+        k = self.n_intercept
+        self._later = np.maximum.outer(np.arange(k), np.arange(k))
         # row k: the coefficients of theta_k in (a, gamma)
         self._cumulative = torch.ones(self.levels - 1, self.levels - 1, dtype=torch.float64).tril()
         self._set_weights(weights)
@@ -361,36 +364,40 @@ class OrdinalLikelihood(ConvexLikelihood):
         # only inner levels have both ends; increment k is the gap of level k
         counts = self.counts[:, 1:-1]
         log_mass = torch.log(-torch.expm1(-psi[:, 1 : self.n_intercept]))
-        return self._mean(rows - (counts * torch.where(counts > 0, log_mass, 0.0)).sum(-1))
+        return (rows - (counts * torch.where(counts > 0, log_mass, 0.0)).sum(-1)) / self.total
 
     @override
-    def derivatives(self, psi: Tensor, predictors: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def derivatives(
+        self, psi: Tensor, predictors: tuple[Tensor, Tensor]
+    ) -> tuple[np.ndarray, np.ndarray]:
         upper, lower = predictors
-        k = self.n_intercept
-        q_upper, p_lower = torch.sigmoid(-upper), torch.sigmoid(lower)
-        h_upper, h_lower = q_upper * torch.sigmoid(upper), p_lower * torch.sigmoid(-lower)
-        curvature = self._weighted(h_upper + h_lower)
-        rows = torch.stack([*map(self._weighted, (q_upper, p_lower, h_upper, h_lower))])
-        sums = torch.stack([rows[..., s] @ self._design[s] for s in self._slices])
+        k, n_replicates = self.n_intercept, len(psi)
+        rows = upper.new_empty(4, *upper.shape)
+        torch.sigmoid(-upper, out=rows[0])
+        torch.sigmoid(lower, out=rows[1])
+        torch.mul(rows[:2], 1 - rows[:2], out=rows[2:])
+        if self.weights is not None:
+            rows *= self.weights
+        sums = np.stack([(rows[..., s] @ self._design[s]).numpy() for s in self._slices])
         # theta_k is the upper end of level k and the lower end of level k + 1
-        upper_pull, lower_pull = sums[:, 0], sums[:, 1]
-        pull = lower_pull[1:, :, 0] - upper_pull[:-1, :, 0]
+        pull = sums[1:, 1] - sums[:-1, 0]
         bend = sums[:-1, 2] + sums[1:, 3]
-        gradient, hessian = torch.zeros_like(psi), psi.new_empty(*psi.shape, psi.shape[-1])
-        gradient[:, :k] = pull.T @ self._cumulative
-        gradient[:, k:] = (upper_pull - lower_pull).sum(0)[:, 1:]
-        diagonal = bend[..., 0].T.unsqueeze(1)
-        hessian[:, :k, :k] = (self._cumulative.T * diagonal) @ self._cumulative
-        mixed = -(self._cumulative.T @ bend[..., 1:].transpose(0, 1))
-        hessian[:, :k, k:], hessian[:, k:, :k] = mixed, mixed.transpose(-1, -2)
-        hessian[:, k:, k:] = self._shift_gram(curvature)
-        counts, gaps = self.counts[:, 1:-1], psi[:, 1:k]
-        odds = 1 / torch.expm1(gaps)
-        seen = counts > 0
-        gradient[:, 1:k] -= torch.where(seen, counts * odds, 0.0)
-        gap_bend = torch.where(seen, counts * odds * (1 + odds), 0.0)
-        hessian.diagonal(dim1=-2, dim2=-1)[:, 1:k] += gap_bend
-        return self._mean(gradient), self._mean(hessian)
+        gradient = np.empty((n_replicates, self.n_parameters))
+        gradient[:, :k] = _sums_from(pull[..., 0]).T
+        gradient[:, k:] = -pull[..., 1:].sum(0)
+        hessian = np.empty((n_replicates, self.n_parameters, self.n_parameters))
+        hessian[:, :k, :k] = _sums_from(bend[..., 0]).T[:, self._later]
+        hessian[:, :k, k:] = -_sums_from(bend[..., 1:]).transpose(1, 0, 2)
+        hessian[:, k:, :k] = hessian[:, :k, k:].transpose(0, 2, 1)
+        hessian[:, k:, k:] = self._shift_gram(rows[2] + rows[3]).numpy()
+        if k > 1:
+            counts = self.counts[:, 1:-1].numpy()
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                odds = np.where(counts > 0, 1 / np.expm1(psi[:, 1:k].numpy()), 0.0)
+            gradient[:, 1:k] -= counts * odds
+            np.einsum("bii->bi", hessian)[:, 1:k] += counts * odds * (1 + odds)
+        total = self.total.numpy()
+        return gradient / total[:, None], hessian / total[:, None, None]
 
     @override
     def local(self, psi: np.ndarray) -> Local:
@@ -422,6 +429,11 @@ class OrdinalLikelihood(ConvexLikelihood):
         X_upper = X * (level < self.levels - 1).unsqueeze(-1)
         X_lower = X * (level > 0).unsqueeze(-1)
         return torch.cat([upper, -X_upper], -1), torch.cat([lower, -X_lower], -1)
+
+
+def _sums_from(parts: np.ndarray) -> np.ndarray:
+    """Sums over the first axis from each index to the end: from theta to offset and increments."""
+    return parts[::-1].cumsum(0)[::-1]
 
 
 def _encoded_blocks(

@@ -188,6 +188,7 @@ def _exact_report(
         active_bounds=certificate.active_bounds,
         inestimable=tuple(law.linear.columns[j].name for j in certificate.inestimable),
         separated=_separated(law, certificate),
+        total_weight=None if weights is None else float(weights[replicate].sum()),
     )
 
 
@@ -266,11 +267,13 @@ def _adam(
     data = TrainingRows(
         learning, split.learn.repeat(n_nodes, 1), held, split.held.repeat(n_nodes, 1)
     )
-    if rows.weights is not None:
-        data.weights = _with_mean_one(rows.weights.gather(1, split.learn).repeat(n_nodes, 1))
-        if rows.validation is None:
-            own = rows.weights.gather(1, split.held).repeat(n_nodes, 1)
-            data.held_weights = _with_mean_one(own)
+    own = None if rows.weights is None else rows.weights.gather(1, split.learn)
+    counted = [split.learn.shape[1]] * n_replicates
+    if own is not None:
+        counted = (own > 0).sum(1).tolist()
+        data.weights = _with_mean_one(own).repeat(n_nodes, 1)
+    if rows.weights is not None and rows.validation is None:
+        data.held_weights = _with_mean_one(rows.weights.gather(1, split.held)).repeat(n_nodes, 1)
     names = ", ".join(law.name for law in group)
 
     def on_epoch(epoch: int, values: Tensor) -> None:
@@ -295,11 +298,12 @@ def _adam(
                 node=law.name,
                 solver="adam",
                 epochs=len(result.train),
-                n=split.learn.shape[1],
+                n=counted[b],
                 nll=nll[j * n_replicates + b],
                 validation_nll=judged[j * n_replicates + b] if has_held else None,
                 converged=result.settled,
                 seconds=seconds,
+                total_weight=None if own is None else float(own[b].sum()),
             )
             for b, result in enumerate(results)
         ]

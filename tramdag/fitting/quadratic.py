@@ -77,8 +77,8 @@ def bounded_newton_step(
         direction[working] = -psi[working]
         right = right - times(hessian, direction)
     factor, damped = _factor(scaled, working | held)
-    right = torch.from_numpy(np.where(working | held, 0.0, right * scale))
-    move = torch.cholesky_solve(right.unsqueeze(-1), factor)[..., 0].numpy()
+    right = np.where(working | held, 0.0, right * scale)
+    move = torch.cholesky_solve(torch.from_numpy(right[..., None]), factor)[..., 0].numpy()
     direction += move * scale
     lowest = np.where(bounded, -psi, -np.inf)
     wrong = direction < lowest

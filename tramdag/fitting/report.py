@@ -22,8 +22,9 @@ class NodeReport:
         node: The node's name.
         solver: ``"exact"`` (global optimum with certificate) or ``"adam"``.
         epochs: Newton steps, or passes over the training rows.
-        n: Rows that entered the likelihood.
-        nll: Mean negative log-likelihood on them at the final parameters, nats per row.
+        n: Rows that entered the likelihood; with case weights those of positive weight.
+        nll: Mean negative log-likelihood on them at the final parameters, nats per row, weighted
+            if they have weights.
         validation_nll: The same on the validation rows, None where there are none.
         converged: The certificate holds (exact), or the schedule ended by itself (adam).
         seconds: Wall time.
@@ -33,6 +34,7 @@ class NodeReport:
         inestimable: Coefficients held at zero, as ``parent`` or ``parent=level``.
         separated: Coefficients and cutpoints whose estimate runs off to infinity, as
             ``T=1 -> +inf`` or ``theta[5]``.
+        total_weight: Sum of the case weights, None without weights.
     """
 
     node: str
@@ -48,6 +50,12 @@ class NodeReport:
     active_bounds: tuple[int, ...] = ()
     inestimable: tuple[str, ...] = ()
     separated: tuple[str, ...] = ()
+    total_weight: float | None = None
+
+    @property
+    def log_likelihood(self) -> float:
+        """Log-likelihood of all rows, weighted if they have weights, nats."""
+        return -self.nll * (self.n if self.total_weight is None else self.total_weight)
 
     @property
     def separated_names(self) -> tuple[str, ...]:
