@@ -124,17 +124,15 @@ class CausalFlowDAG(QueryVerbs, EffectVerbs, InferenceVerbs, DiagnosticVerbs):
             DataError: A table does not fit the nodes, a column is constant, or the weights are not
                 one non-negative number per row.
         """
-        settings = FitSettings(
-            adam=AdamSettings(
-                epochs=epochs,
-                learning_rate=learning_rate,
-                batch_size=batch_size,
-                schedule=schedule,
-                plateau_patience=plateau_patience,
-                freeze_patience=freeze_patience,
-                min_delta=min_delta,
-                restore_best=restore_best,
-            ),
+        settings = FitSettings.of(
+            epochs=epochs,
+            learning_rate=learning_rate,
+            batch_size=batch_size,
+            schedule=schedule,
+            plateau_patience=plateau_patience,
+            freeze_patience=freeze_patience,
+            min_delta=min_delta,
+            restore_best=restore_best,
             optimizer=optimizer,
             validation_fraction=validation_fraction,
             warm_start=warm_start,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from typing import Self
 
@@ -69,6 +70,22 @@ class FlowBase:
             for name in self._order
         }
         return {name: conditional.to(self._device) for name, conditional in made.items()}
+
+    def _with_fit(
+        self,
+        conditionals: dict[str, Conditional],
+        report: FitReport,
+        training: Values,
+        weights: torch.Tensor | None,
+        *,
+        seed: int,
+    ) -> Self:
+        """A flow of the same specification and labels that holds another fit."""
+        other = copy.copy(self)
+        other._seed, other._calls, other._information = seed, 0, {}
+        other._conditionals, other._report = conditionals, report
+        other._training, other._weights = training, weights
+        return other
 
     def __repr__(self) -> str:
         state = "fitted" if self._report is not None else "not fitted"
