@@ -302,6 +302,8 @@ class _Newton:
         promised: np.ndarray,
         step: NewtonStep,
     ) -> None:
+        if not improved.any():
+            return
         best = live[improved]
         self._psi[best], self._value[best] = psi[improved], value[improved]
         self._residual[best] = residual[improved]

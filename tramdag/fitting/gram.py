@@ -36,9 +36,10 @@ class WeightedGram:
     def __call__(self, weights: Tensor) -> Tensor:
         """The sums for weights of shape ``(B, n)``; shape ``(B, q, q)``."""
         q = self._design.shape[1]
+        if len(weights) == 1:
+            return self._single(weights)
         if len(weights) < _PACKED_REPLICATES:
-            singles = [self._single(row) for row in weights.split(1)]
-            return singles[0] if len(singles) == 1 else torch.cat(singles)
+            return torch.cat([self._single(row) for row in weights.split(1)])
         first, second = torch.tril_indices(q, q)
         sums = self._packed_sums(weights, first, second)
         position = torch.empty(q, q, dtype=torch.int64)
