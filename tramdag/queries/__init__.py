@@ -6,8 +6,9 @@ dicts of tensors; they know neither DataFrames nor the flow.
 
 from tramdag.queries.counterfactual import counterfactual_pmf
 from tramdag.queries.effects import ArmMeans, JointResult, arm_means, joint_outcomes
-from tramdag.queries.laws import LawResult, Query, cdf, density, pmf, quantile
+from tramdag.queries.laws import LawResult, cdf, density, pmf, quantile
 from tramdag.queries.mediation import SCOPES, needed_columns
+from tramdag.queries.query import Query
 from tramdag.queries.sampling import Interventions, abduct, log_prob, sample
 
 __all__ = [

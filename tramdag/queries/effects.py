@@ -28,8 +28,9 @@ from torch import Tensor
 from tramdag import latent
 from tramdag.data import Values
 from tramdag.node import ContinuousConditional, OrdinalConditional
-from tramdag.queries.laws import Query, scramble_error, sobol_points
 from tramdag.queries.mediation import mediators_of
+from tramdag.queries.particles import scramble_error, sobol_points
+from tramdag.queries.query import Query
 
 __all__ = ["ArmMeans", "JointResult", "arm_means", "joint_outcomes"]
 

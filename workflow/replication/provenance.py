@@ -33,6 +33,7 @@ UNUSED: dict[str, frozenset[str]] = {
             "diagnostics",
             "flow_diagnostics",
             "flow_effects",
+            "flow_laws",
             "flow_queries",
             "inference.profile",
             "inference.summary",
@@ -41,6 +42,8 @@ UNUSED: dict[str, frozenset[str]] = {
             "queries.effects",
             "queries.laws",
             "queries.mediation",
+            "queries.particles",
+            "queries.query",
         )
     ),
 }
