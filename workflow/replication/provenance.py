@@ -32,6 +32,7 @@ UNUSED: dict[str, frozenset[str]] = {
         for name in (
             "diagnostics",
             "flow_diagnostics",
+            "flow_delta",
             "flow_effects",
             "flow_laws",
             "flow_queries",
@@ -40,10 +41,12 @@ UNUSED: dict[str, frozenset[str]] = {
             "inference.term_tests",
             "queries.counterfactual",
             "queries.effects",
+            "queries.joint",
             "queries.laws",
             "queries.mediation",
             "queries.particles",
             "queries.query",
+            "queries.statistics",
         )
     ),
 }
