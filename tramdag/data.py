@@ -29,6 +29,7 @@ __all__ = [
     "check_training_frame",
     "decode_frame",
     "encode_do",
+    "encode_evidence",
     "encode_frame",
     "encode_latents",
     "encode_weights",
@@ -246,9 +247,29 @@ def encode_do(
     for key, value in do.items():
         name = known_node(key, nodes, what="do")
         if callable(value):
-            encoded[name] = _checked_callable(value, name, nodes[name], labels, n)
+            encoded[name] = _checked_callable(value, name, nodes[name], labels)
         else:
-            encoded[name] = _encode_do_value(value, name, nodes[name], labels, n)
+            encoded[name] = _encode_given(value, name, nodes[name], labels, n, what="do")
+    return encoded
+
+
+def encode_evidence(
+    evidence: Mapping[str, Any], nodes: Mapping[str, Node], labels: Labels, n: int
+) -> Values:
+    """Checked values of evidence, each a tensor of shape ``(n,)``.
+
+    Raises:
+        SpecError: A name in ``evidence`` is not a node, or it is not a mapping.
+        DataError: A value is missing, infinite, no level of its node, or of the wrong length.
+    """
+    if not isinstance(evidence, Mapping):
+        raise SpecError(
+            f'evidence={evidence!r} must map node names to values, such as {{"Age": 70}}.'
+        )
+    encoded = {}
+    for key, value in evidence.items():
+        name = known_node(key, nodes, what="evidence")
+        encoded[name] = _encode_given(value, name, nodes[name], labels, n, what="evidence")
     return encoded
 
 
@@ -388,7 +409,9 @@ def _label_codes(column: pd.Series, names: tuple[Any, ...], where: str) -> Tenso
     return torch.from_numpy(codes.astype(np.int64))
 
 
-def _encode_do_value(value: Any, name: str, node: Node, labels: Labels, n: int) -> Tensor:
+def _encode_given(
+    value: Any, name: str, node: Node, labels: Labels, n: int, *, what: str
+) -> Tensor:
     if isinstance(value, Tensor):
         value = value.detach().cpu().numpy()
     column = value if isinstance(value, (pd.Series, pd.Categorical)) else np.asarray(value)
@@ -398,22 +421,23 @@ def _encode_do_value(value: Any, name: str, node: Node, labels: Labels, n: int) 
         series = pd.Series(column).reset_index(drop=True)
     else:
         raise DataError(
-            f"do: the value for node {name!r} has the shape {np.shape(column)}; a scalar or one "
-            f"value for each of the {n} rows is needed."
+            f"{what}: the value for node {name!r} has the shape {np.shape(column)}; a scalar or "
+            f"one value for each of the {n} rows is needed."
         )
     try:
         encoded = _encode_column(series, node, name, labels)
     except DataError as error:
-        raise DataError(f"do: {error}") from None
+        raise DataError(f"{what}: {error}") from None
     return encoded.expand(n) if len(encoded) == 1 else encoded
 
 
 def _checked_callable(
-    function: Callable[[Any], Any], name: str, node: Node, labels: Labels, n: int
+    function: Callable[[Any], Any], name: str, node: Node, labels: Labels
 ) -> Callable[[Tensor], Tensor]:
     def apply(natural: Tensor) -> Tensor:
         own_coding = decode_frame({name: natural}, {name: node}, labels)[name].to_numpy()
-        result = _encode_do_value(function(own_coding), name, node, labels, n)
+        n = len(natural)
+        result = _encode_given(function(own_coding), name, node, labels, n, what="do")
         return result.to(natural.device)
 
     return apply

@@ -12,6 +12,7 @@ __all__ = [
     "ConvergenceWarning",
     "DataError",
     "ExtrapolationWarning",
+    "IntegrationWarning",
     "NotFittedError",
     "SeparationWarning",
     "SpecError",
@@ -36,6 +37,10 @@ class ConvergenceWarning(UserWarning):
 
 class ExtrapolationWarning(UserWarning):
     """A query asks for values outside the range of the training rows."""
+
+
+class IntegrationWarning(UserWarning):
+    """An integral rests on so few effective points that its reported error is not to be trusted."""
 
 
 class SeparationWarning(UserWarning):

@@ -1,8 +1,9 @@
 """The face of the library: a DAG of conditional laws, fitted once, asked on all three levels.
 
 Its verbs stand in rooms of their own: fitting and keeping here, questions about variables in
-:mod:`tramdag.flow_queries` and :mod:`tramdag.flow_effects`, about parameters in
-:mod:`tramdag.flow_inference`, about the fit's quality in :mod:`tramdag.flow_diagnostics`.
+:mod:`tramdag.flow_queries`, :mod:`tramdag.flow_laws` and :mod:`tramdag.flow_effects`, about
+parameters in :mod:`tramdag.flow_inference`, about the fit's quality in
+:mod:`tramdag.flow_diagnostics`.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ from tramdag.fitting import (
 from tramdag.flow_diagnostics import DiagnosticVerbs
 from tramdag.flow_effects import EffectVerbs
 from tramdag.flow_inference import InferenceVerbs
+from tramdag.flow_laws import LawVerbs
 from tramdag.flow_queries import QueryVerbs
 
 __all__ = ["CausalFlowDAG"]
 
 
-class CausalFlowDAG(QueryVerbs, EffectVerbs, InferenceVerbs, DiagnosticVerbs):
+class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, DiagnosticVerbs):
     r"""A TRAM-DAG: each variable of a known DAG is a transformation model of its parents.
 
     Continuous: :math:`u = h(x; \theta) + \text{shifts}` with u standard logistic. Ordinal:

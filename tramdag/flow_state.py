@@ -10,12 +10,12 @@ import pandas as pd
 import torch
 
 from tramdag import inference
-from tramdag.data import Labels, Values, encode_frame
+from tramdag.data import Labels, Values, encode_frame, known_node
 from tramdag.errors import NotFittedError, SpecError
 from tramdag.fitting import FitReport, NodeReport
 from tramdag.latent import derive_seed, fresh_seed
 from tramdag.node import Conditional, make_conditional
-from tramdag.spec import Node, Spec, causal_order, check_spec, is_whole_number
+from tramdag.spec import Node, OrdinalNode, Spec, causal_order, check_spec, is_whole_number
 
 __all__ = ["FlowBase", "check_points"]
 
@@ -128,6 +128,12 @@ class FlowBase:
     def _require_fit(self, verb: str) -> None:
         if self._report is None:
             raise NotFittedError(f"{verb} needs a fitted flow; call fit(train_df) first.")
+
+    def _levels_of(self, node: str, verb: str) -> list[object]:
+        target = self._nodes[known_node(node, self._nodes, what=verb)]
+        if not isinstance(target, OrdinalNode):
+            raise SpecError(f"{verb}: node {node!r} is continuous; only ordinal nodes have a pmf.")
+        return list(self._labels.get(node) or range(target.levels))
 
     def _rows(self, verb: str) -> Values:
         if self._training is None:

@@ -9,7 +9,7 @@ import scipy.integrate
 import torch
 
 from tramdag import CausalFlowDAG, DataError, NotFittedError, SpecError
-from tramdag.queries import laws
+from tramdag.queries import query
 
 LEVELS = 4
 
@@ -170,7 +170,7 @@ def test_block_boundaries_change_nothing(
         ]
 
     whole = everything()
-    monkeypatch.setattr(laws, "_BLOCK_PARTICLES", 3000)
+    monkeypatch.setattr(query, "_BLOCK_PARTICLES", 3000)
     for before, after in zip(whole, everything(), strict=True):
         pd.testing.assert_frame_equal(before, after, rtol=1e-11, atol=1e-11)
         assert after.attrs["integration_error"] == pytest.approx(
@@ -248,7 +248,7 @@ BAD_QUESTIONS = [
     (lambda f, r: f.pmf(r, "y", scope="totl"), SpecError, ["'totl'", "'total'", "'controlled'"]),
     (lambda f, r: f.pmf(r, "y", n_points=100), SpecError, ["100"]),
     (lambda f, r: f.pmf(r, "y", n_points=64.0), SpecError, ["64.0"]),
-    (lambda f, r: f.pmf(None, "y"), DataError, ["DataFrame"]),
+    (lambda f, r: f.pmf([0.0], "y"), DataError, ["DataFrame", "list"]),
     (lambda f, r: f.pmf(r.iloc[:0], "y"), DataError, ["no rows"]),
     (lambda f, r: f.pmf(r[["w", "m"]], "y"), DataError, ["'c'"]),
     (lambda f, r: f.density(r, "y"), SpecError, ["'y'"]),
