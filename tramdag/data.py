@@ -7,6 +7,7 @@ Inside the library a table is a dict from node name to a float64 tensor of shape
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -17,7 +18,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from tramdag.errors import DataError, SpecError, did_you_mean, name_list
+from tramdag.errors import DataError, SeparationWarning, SpecError, did_you_mean, name_list
 from tramdag.spec import ContinuousNode, Node, OrdinalNode
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "encode_weights",
     "known_node",
     "learn_labels",
+    "warn_of_empty_levels",
 ]
 
 Values = dict[str, Tensor]
@@ -188,6 +190,28 @@ def encode_weights(weights: ArrayLike, n: int) -> Tensor:
     if not array.any():
         raise DataError("weights: all are zero; at least one row must count.")
     return torch.from_numpy(array.copy())
+
+
+def warn_of_empty_levels(
+    values: Values, nodes: Mapping[str, Node], labels: Labels, *, weights: Tensor | None = None
+) -> None:
+    """Name the levels that no training row (of positive weight) has: their probability is zero."""
+    for name, node in nodes.items():
+        if not isinstance(node, OrdinalNode):
+            continue
+        seen = values[name] if weights is None else values[name][weights > 0]
+        counts = torch.bincount(seen, minlength=node.levels)
+        names = labels.get(name) or range(node.levels)
+        empty = [label for label, count in zip(names, counts.tolist(), strict=True) if not count]
+        if empty:
+            warnings.warn(
+                f"node {name!r}: no training row has {'levels' if len(empty) > 1 else 'level'} "
+                f"{name_list(empty)}. The estimated probability there is zero whatever the "
+                "parents, and rows that show it have no meaningful log density or counterfactual. "
+                "Merge each with a neighbouring level, or declare fewer levels.",
+                SeparationWarning,
+                stacklevel=3,
+            )
 
 
 def tail_quantiles(column: Tensor) -> tuple[float, float]:

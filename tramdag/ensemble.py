@@ -13,7 +13,14 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from tramdag.data import Values, check_training_frame, encode_frame, encode_weights, learn_labels
+from tramdag.data import (
+    Values,
+    check_training_frame,
+    encode_frame,
+    encode_weights,
+    learn_labels,
+    warn_of_empty_levels,
+)
 from tramdag.errors import SpecError
 from tramdag.fitting import (
     FitReport,
@@ -85,6 +92,7 @@ def fit_replicates(
     labels = learn_labels(data, nodes)
     train = {k: v.to(device) for k, v in encode_frame(data, nodes, labels).items()}
     check_training_frame(train, nodes, what="the training rows")
+    warn_of_empty_levels(train, nodes, labels)
     validation = None
     if val_df is not None:
         validation = {k: v.to(device) for k, v in encode_frame(val_df, nodes, labels).items()}

@@ -16,7 +16,13 @@ import torch
 from numpy.typing import ArrayLike
 
 from tramdag import checkpoint
-from tramdag.data import check_training_frame, encode_frame, encode_weights, learn_labels
+from tramdag.data import (
+    check_training_frame,
+    encode_frame,
+    encode_weights,
+    learn_labels,
+    warn_of_empty_levels,
+)
 from tramdag.fitting import (
     FitReport,
     FitRows,
@@ -144,6 +150,7 @@ class CausalFlowDAG(QueryVerbs, EffectVerbs, InferenceVerbs, DiagnosticVerbs):
         train = self._on_device(encode_frame(train_df, self._nodes, labels))
         case_weights = None if weights is None else encode_weights(weights, len(train_df))
         check_training_frame(train, self._nodes, what="the training rows", weights=case_weights)
+        warn_of_empty_levels(train, self._nodes, labels, weights=case_weights)
         validation = (
             None if val_df is None else self._on_device(encode_frame(val_df, self._nodes, labels))
         )
