@@ -36,6 +36,7 @@ from tramdag.flow_diagnostics import DiagnosticVerbs
 from tramdag.flow_effects import EffectVerbs
 from tramdag.flow_inference import InferenceVerbs
 from tramdag.flow_queries import QueryVerbs
+from tramdag.latent import known_seed
 
 __all__ = ["CausalFlowDAG"]
 
@@ -56,7 +57,7 @@ class CausalFlowDAG(QueryVerbs, EffectVerbs, InferenceVerbs, DiagnosticVerbs):
         device: Where parameters live, for example ``"cpu"`` or ``"cuda"``.
 
     Raises:
-        SpecError: The specification is not a DAG of nodes, or dtype is not allowed.
+        SpecError: The specification is not a DAG of nodes, or seed, dtype or device is not allowed.
 
     References:
         Sick and Duerr (2025), Interpretable Neural Causal Models with TRAM-DAGs, CLeaR.
@@ -154,7 +155,7 @@ class CausalFlowDAG(QueryVerbs, EffectVerbs, InferenceVerbs, DiagnosticVerbs):
         validation = (
             None if val_df is None else self._on_device(encode_frame(val_df, self._nodes, labels))
         )
-        fit_seed = self._seed if seed is None else int(seed)
+        fit_seed = self._seed if seed is None else known_seed(seed)
         if warm_start:
             self._require_fit("fit(warm_start=True)")
             fitted = copy.deepcopy(self._conditionals)

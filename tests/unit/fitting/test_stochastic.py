@@ -350,6 +350,8 @@ BAD_SETTINGS = [
     ({"freeze_patience": 0}, ["freeze_patience", "0"]),
     ({"min_delta": -1e-3}, ["min_delta", "-0.001"]),
     ({"optimizer": "newton"}, ["optimizer", "'newton'", "'auto'", "'exact'", "'adam'"]),
+    ({"verbose": -1}, ["verbose", "-1"]),
+    ({"verbose": 0.5}, ["verbose", "0.5"]),
     ({"validation_fraction": 1.0}, ["validation_fraction", "1.0"]),
     ({"validation_fraction": -0.1}, ["validation_fraction", "-0.1"]),
 ]
