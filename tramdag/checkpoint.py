@@ -70,7 +70,18 @@ def save(path: str | os.PathLike[str], state: FlowState) -> None:
     Args:
         path: The file to make or replace; its folder must exist.
         state: The fitted flow.
+
+    Raises:
+        DataError: The folder is missing, or the path is a folder itself.
     """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise DataError(
+            f"save: the folder {str(target.parent)!r} of {str(path)!r} does not exist; make it "
+            "first."
+        )
+    if target.is_dir():
+        raise DataError(f"save: {str(path)!r} is a folder; give the name of a file.")
     rows = queries.sample(state.conditionals, _CHECK_ROWS, interventions={}, latents=None, seed=0)
     tensors = {"check log_prob": _joint_log_prob(state.conditionals, rows)}
     # tensors are numbered by node: a node's name may hold any character
@@ -93,7 +104,7 @@ def save(path: str | os.PathLike[str], state: FlowState) -> None:
             for name, entry in state.information.items()
         },
     }
-    _write(Path(path), header, tensors)
+    _write(target, header, tensors)
 
 
 def load(path: str | os.PathLike[str]) -> FlowState:
@@ -165,6 +176,8 @@ def _write(target: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor
 
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
     target = Path(path)
+    if target.is_dir():
+        raise DataError(f"{str(path)!r} is a folder; give the checkpoint's file.")
     if not target.is_file():
         raise DataError(f"checkpoint {str(path)!r} does not exist.")
     try:

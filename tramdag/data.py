@@ -7,6 +7,7 @@ Inside the library a table is a dict from node name to a float64 tensor of shape
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -17,7 +18,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from tramdag.errors import DataError, SpecError, did_you_mean, name_list
+from tramdag.errors import DataError, SeparationWarning, SpecError, did_you_mean, name_list
 from tramdag.spec import ContinuousNode, Node, OrdinalNode
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "encode_weights",
     "known_node",
     "learn_labels",
+    "warn_of_empty_levels",
 ]
 
 Values = dict[str, Tensor]
@@ -191,6 +193,28 @@ def encode_weights(weights: ArrayLike, n: int) -> Tensor:
     return torch.from_numpy(array.copy())
 
 
+def warn_of_empty_levels(
+    values: Values, nodes: Mapping[str, Node], labels: Labels, *, weights: Tensor | None = None
+) -> None:
+    """Name the levels that no training row (of positive weight) has: their probability is zero."""
+    for name, node in nodes.items():
+        if not isinstance(node, OrdinalNode):
+            continue
+        seen = values[name] if weights is None else values[name][weights > 0]
+        counts = torch.bincount(seen, minlength=node.levels)
+        names = labels.get(name) or range(node.levels)
+        empty = [label for label, count in zip(names, counts.tolist(), strict=True) if not count]
+        if empty:
+            warnings.warn(
+                f"node {name!r}: no training row has {'levels' if len(empty) > 1 else 'level'} "
+                f"{name_list(empty)}. The estimated probability there is zero whatever the "
+                "parents, and rows that show it have no meaningful log density or counterfactual. "
+                "Merge each with a neighbouring level, or declare fewer levels.",
+                SeparationWarning,
+                stacklevel=3,
+            )
+
+
 def tail_quantiles(column: Tensor) -> tuple[float, float]:
     """The 5 % and 95 % quantiles (linear interpolation) that anchor a transform's range."""
     array = column.cpu().numpy()
@@ -326,6 +350,7 @@ def _encode_column(column: pd.Series, node: Node, name: str, labels: Labels) -> 
     if isinstance(column.dtype, pd.CategoricalDtype):
         _check_categories(column.dtype, name, node)
         names = names if names is not None else tuple(range(node.levels))
+        _check_order(column.dtype, names, where)
     if names is None:
         return _codes(_numbers(column, where), node, where, column.index)
     return _label_codes(column, names, where)
@@ -344,6 +369,18 @@ def _check_categories(dtype: pd.CategoricalDtype, name: str, node: OrdinalNode) 
         )
 
 
+def _check_order(dtype: pd.CategoricalDtype, names: tuple[Any, ...], where: str) -> None:
+    """Refuse an order of the levels that contradicts the fit's."""
+    position = {label: k for k, label in enumerate(names)}
+    order = [position[label] for label in dtype.categories if label in position]
+    if order != sorted(order):
+        raise DataError(
+            f"{where} is a Categorical with the order {dtype.categories.tolist()!r}, the fit has "
+            f"{list(names)!r}. Use df[column].cat.reorder_categories({list(names)!r}, "
+            "ordered=True) if the labels mean the same."
+        )
+
+
 def _numbers(column: pd.Series, where: str) -> Tensor:
     """Float64 tensor of a column, refusing what is not a finite number."""
     real = pd.api.types.is_numeric_dtype(column.dtype) and column.dtype.kind != "c"
@@ -357,8 +394,8 @@ def _numbers(column: pd.Series, where: str) -> Tensor:
         what = "missing (NaN)" if np.isnan(array[first]) else "infinite"
         raise DataError(
             f"{where}: {int(bad.sum())} of {len(array)} values are missing or infinite, the first "
-            f"is {what} at row {column.index[first]!r}. Every value must be a finite number: drop "
-            "these rows or impute them first."
+            f"is {what} at row {_plain(column.index[first])!r}. Every value must be a finite "
+            "number: drop these rows or impute them first."
         )
     return torch.from_numpy(np.array(array, dtype=np.float64))
 
@@ -371,8 +408,8 @@ def _numbers_of_objects(column: pd.Series, where: str) -> np.ndarray:
         # among text, what is not even the spelling of a number tells most
         row, value = next(((r, v) for r, v in others if not _spells_number(v)), others[0])
         raise DataError(
-            f"{where} has the type {column.dtype} with the value {value!r} at row {row!r}; numbers "
-            "are needed (an ordered Categorical for labelled levels)."
+            f"{where} has the type {column.dtype} with the value {_plain(value)!r} at row "
+            f"{_plain(row)!r}; numbers are needed (an ordered Categorical for labelled levels)."
         )
     return np.where(missing, np.nan, column.where(~column.isna(), 0.0)).astype(np.float64)
 
@@ -392,19 +429,32 @@ def _codes(
     if bool(bad.any()):
         first = int(bad.to(torch.int8).argmax())
         raise DataError(
-            f"{where}: the value {values[first].item():g} at row {index[first]!r} is not a level; "
-            f"allowed are the whole numbers 0, ..., {node.levels - 1}."
+            f"{where}: the value {values[first].item():g} at row {_plain(index[first])!r} is not "
+            f"a level; allowed are the whole numbers 0, ..., {node.levels - 1}."
         )
     return values.to(torch.int64)
 
 
+def _plain(value: object) -> object:
+    """A NumPy scalar as Python's own, so that a message shows 3 and not np.int64(3)."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _label_codes(column: pd.Series, names: tuple[Any, ...], where: str) -> Tensor:
+    missing = column.isna().to_numpy()
+    if missing.any():
+        first = int(np.argmax(missing))
+        raise DataError(
+            f"{where}: {int(missing.sum())} of {len(column)} values are missing, the first at row "
+            f"{_plain(column.index[first])!r}. Every value must be one of {name_list(names)}: drop "
+            "these rows or impute them first."
+        )
     codes = pd.Index(names).get_indexer(pd.Index(column.astype(object)))
     if (codes < 0).any():
         first = int(np.argmax(codes < 0))
         raise DataError(
-            f"{where}: the value {column.iloc[first]!r} at row {column.index[first]!r} is not a "
-            f"level; allowed are {name_list(names)}."
+            f"{where}: the value {_plain(column.iloc[first])!r} at row "
+            f"{_plain(column.index[first])!r} is not a level; allowed are {name_list(names)}."
         )
     return torch.from_numpy(codes.astype(np.int64))
 

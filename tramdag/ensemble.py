@@ -13,7 +13,14 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from tramdag.data import Values, check_training_frame, encode_frame, encode_weights, learn_labels
+from tramdag.data import (
+    Values,
+    check_training_frame,
+    encode_frame,
+    encode_weights,
+    learn_labels,
+    warn_of_empty_levels,
+)
 from tramdag.errors import SpecError
 from tramdag.fitting import (
     FitReport,
@@ -25,7 +32,7 @@ from tramdag.fitting import (
     restore,
 )
 from tramdag.flow import CausalFlowDAG
-from tramdag.latent import derive_seed, fresh_seed
+from tramdag.latent import derive_seed, fresh_seed, known_seed
 from tramdag.node import Conditional, make_conditional
 from tramdag.spec import Spec, is_whole_number
 
@@ -85,10 +92,11 @@ def fit_replicates(
     labels = learn_labels(data, nodes)
     train = {k: v.to(device) for k, v in encode_frame(data, nodes, labels).items()}
     check_training_frame(train, nodes, what="the training rows")
+    warn_of_empty_levels(train, nodes, labels)
     validation = None
     if val_df is not None:
         validation = {k: v.to(device) for k, v in encode_frame(val_df, nodes, labels).items()}
-    base_seed = fresh_seed() if seed is None else int(seed)
+    base_seed = fresh_seed() if seed is None else known_seed(seed)
     plan = _plan(len(data), replicates, weights=weights, folds=folds, seeds=seeds, seed=base_seed)
     fit_seeds, case_weights = plan
     if case_weights is not None:
@@ -141,7 +149,7 @@ def _plan(
                 f"fit_replicates: seeds= holds {len(seeds)} seeds, replicates={replicates!r}; "
                 "leave replicates out."
             )
-        return tuple(int(s) for s in seeds), None
+        return tuple(known_seed(s) for s in seeds), None
     rng = np.random.default_rng(derive_seed(seed, "replicates"))
     if folds is not None:
         if not is_whole_number(folds, at_least=2) or folds > n or replicates not in (None, folds):

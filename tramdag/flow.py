@@ -17,7 +17,13 @@ import torch
 from numpy.typing import ArrayLike
 
 from tramdag import checkpoint
-from tramdag.data import check_training_frame, encode_frame, encode_weights, learn_labels
+from tramdag.data import (
+    check_training_frame,
+    encode_frame,
+    encode_weights,
+    learn_labels,
+    warn_of_empty_levels,
+)
 from tramdag.fitting import (
     FitReport,
     FitRows,
@@ -32,6 +38,7 @@ from tramdag.flow_effects import EffectVerbs
 from tramdag.flow_inference import InferenceVerbs
 from tramdag.flow_laws import LawVerbs
 from tramdag.flow_queries import QueryVerbs
+from tramdag.latent import known_seed
 
 __all__ = ["CausalFlowDAG"]
 
@@ -52,7 +59,7 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
         device: Where parameters live, for example ``"cpu"`` or ``"cuda"``.
 
     Raises:
-        SpecError: The specification is not a DAG of nodes, or dtype is not allowed.
+        SpecError: The specification is not a DAG of nodes, or seed, dtype or device is not allowed.
 
     References:
         Sick and Duerr (2025), Interpretable Neural Causal Models with TRAM-DAGs, CLeaR.
@@ -146,10 +153,11 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
         train = self._on_device(encode_frame(train_df, self._nodes, labels))
         case_weights = None if weights is None else encode_weights(weights, len(train_df))
         check_training_frame(train, self._nodes, what="the training rows", weights=case_weights)
+        warn_of_empty_levels(train, self._nodes, labels, weights=case_weights)
         validation = (
             None if val_df is None else self._on_device(encode_frame(val_df, self._nodes, labels))
         )
-        fit_seed = self._seed if seed is None else int(seed)
+        fit_seed = self._seed if seed is None else known_seed(seed)
         if warm_start:
             self._require_fit("fit(warm_start=True)")
             fitted = copy.deepcopy(self._conditionals)

@@ -11,9 +11,9 @@ import torch
 
 from tramdag import inference
 from tramdag.data import Labels, Values, encode_frame, known_node
-from tramdag.errors import NotFittedError, SpecError
+from tramdag.errors import NotFittedError, SpecError, name_list
 from tramdag.fitting import FitReport, NodeReport
-from tramdag.latent import derive_seed, fresh_seed
+from tramdag.latent import derive_seed, fresh_seed, known_seed
 from tramdag.node import Conditional, make_conditional
 from tramdag.spec import Node, OrdinalNode, Spec, causal_order, check_spec, is_whole_number
 
@@ -26,6 +26,20 @@ def _known_dtype(dtype: torch.dtype | str) -> torch.dtype:
     found: torch.dtype | None = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if found is None or found not in _DTYPES.values():
         raise SpecError(f"dtype={dtype!r} must be float64 or float32.")
+    return found
+
+
+def _known_device(device: str | torch.device) -> torch.device:
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)  # a well-formed name may still be absent from this machine
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        usable = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+        reason = str(error).split("\n")[0].rstrip(".")
+        raise SpecError(
+            f"device={device!r} cannot be used here ({reason}); allowed are "
+            f'{name_list(usable)}, and "cuda" for the first GPU.'
+        ) from None
     return found
 
 
@@ -54,8 +68,8 @@ class FlowBase:
         self._order = causal_order(checked)
         self._nodes = {name: checked[name] for name in checked}
         self._dtype = _known_dtype(dtype)
-        self._device = torch.device(device)
-        self._seed = fresh_seed() if seed is None else int(seed)
+        self._device = _known_device(device)
+        self._seed = fresh_seed() if seed is None else known_seed(seed)
         self._calls = 0
         self._labels: Labels = {}
         self._report: FitReport | None = None
@@ -119,8 +133,12 @@ class FlowBase:
         return self.report.history
 
     def to(self, device: str | torch.device) -> Self:
-        """Move the parameters to a device, in place; returns the flow."""
-        self._device = torch.device(device)
+        """Move the parameters to a device, in place; returns the flow.
+
+        Raises:
+            SpecError: There is no such device here.
+        """
+        self._device = _known_device(device)
         for conditional in self._conditionals.values():
             conditional.to(self._device)
         return self
@@ -164,6 +182,6 @@ class FlowBase:
 
     def _next_seed(self, seed: int | None) -> int:
         if seed is not None:
-            return int(seed)
+            return known_seed(seed)
         self._calls += 1
         return derive_seed(self._seed, "call", self._calls)

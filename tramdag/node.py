@@ -304,21 +304,27 @@ class OrdinalConditional(Conditional):
         return self._cutpoints_and_gaps(self.encode_parents(parents, n))[0]
 
     def interval(self, values: Values) -> tuple[Tensor, Tensor]:
-        """Ends of the latent interval (l, u] of each observed level, shape ``(n,)`` each."""
+        """Ends of the latent interval (l, u] of each observed level, shape ``(n,)`` each.
+
+        Raises:
+            DataError: A row has a level to which the model gives no probability.
+        """
         level = values[self.name].unsqueeze(-1)
         cutpoints = self.cutpoints(values, n=len(level))
-        return cutpoints.gather(-1, level).squeeze(-1), cutpoints.gather(-1, level + 1).squeeze(-1)
+        lower = cutpoints.gather(-1, level).squeeze(-1)
+        upper = cutpoints.gather(-1, level + 1).squeeze(-1)
+        empty = upper <= lower
+        if bool(empty.any()):
+            raise DataError(
+                f"node {self.name!r}: a row has level {int(level[empty][0])}, to which the model "
+                "gives no probability since no training row had it; it has no latent. Leave such "
+                "rows out, or fit with a neighbouring level merged into it."
+            )
+        return lower, upper
 
     @override
     def abduct(self, values: Values, uniforms: Tensor) -> Tensor:
         lower, upper = self.interval(values)
-        empty = upper <= lower
-        if bool(empty.any()):
-            level = int(values[self.name][empty][0])
-            raise DataError(
-                f"node {self.name!r}: a row has level {level}, to which the model gives no "
-                "probability since no training row had it; it has no latent."
-            )
         return latent.truncated_icdf(uniforms.to(lower), lower, upper)
 
     @override

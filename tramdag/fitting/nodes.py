@@ -18,15 +18,11 @@ from tramdag.data import Values
 from tramdag.errors import ConvergenceWarning, SeparationWarning, name_list
 from tramdag.fitting.exact import Certificate, Solution, solve, write
 from tramdag.fitting.report import NodeHistory, NodeReport
+from tramdag.fitting.rows import Rows, TrainingRows, mean_nll
 from tramdag.fitting.settings import FitSettings, check_solvable
-from tramdag.fitting.stack import Rows, Stack, shape_of
-from tramdag.fitting.stochastic import (
-    AdamResult,
-    TrainingRows,
-    fit_adam,
-    lift_increments,
-    mean_nll,
-)
+from tramdag.fitting.stack import Stack, shape_of
+from tramdag.fitting.stochastic import Journal, fit_adam, lift_increments
+from tramdag.fitting.training import AdamResult
 from tramdag.latent import derive_seed
 from tramdag.node import Conditional
 
@@ -77,6 +73,8 @@ def fit_nodes(
     start: Mapping[str, Tensor],
     rows: FitRows,
     settings: FitSettings,
+    *,
+    journal: Journal | None = None,
 ) -> dict[str, NodeFits]:
     """Fit every node for every replicate.
 
@@ -89,6 +87,7 @@ def fit_nodes(
         start: Parameters at which gradient fits begin, ``(B, P)`` each.
         rows: Data, seeds and weights.
         settings: Solvers and schedules.
+        journal: Keeps gradient fits on the way, so that an interrupted one can go on.
 
     Returns:
         Each node's fits, in the order of ``laws``.
@@ -109,7 +108,7 @@ def fit_nodes(
         for group in _by_shape(pending):
             bar.set_description(", ".join(law.name for law in group))
             begin = torch.stack([start[law.name] for law in group])
-            done = _adam(group, begin, rows, split, settings, bar)
+            done = _adam(group, begin, rows, split, settings, bar=bar, journal=journal)
             fits |= {law.name: fit for law, fit in zip(group, done, strict=True)}
     fits = {name: fits[name] for name in laws}
     for fit in fits.values():
@@ -246,7 +245,9 @@ def _adam(
     rows: FitRows,
     split: _Split,
     settings: FitSettings,
+    *,
     bar: tqdm,
+    journal: Journal | None,
 ) -> list[NodeFits]:
     """Train nodes of one shape for all replicates side by side; ``begin (G, B, P)``."""
     started = time.perf_counter()

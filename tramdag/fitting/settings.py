@@ -68,6 +68,11 @@ class FitSettings:
                 f"fit: optimizer={self.optimizer!r} is unknown; allowed are "
                 f"{name_list(OPTIMIZERS)}."
             )
+        if not (isinstance(self.verbose, bool) or is_whole_number(self.verbose, at_least=0)):
+            raise SpecError(
+                f"fit: verbose={self.verbose!r} must be a whole number of at least 0: log every so "
+                "many epochs, 0 never."
+            )
         if not 0.0 <= self.validation_fraction < 1.0:
             raise SpecError(
                 f"fit: validation_fraction={self.validation_fraction!r} must lie in [0, 1)."

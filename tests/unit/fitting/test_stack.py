@@ -9,11 +9,12 @@ from torch import Tensor
 
 from tramdag import CI, CS, LS, VC, CausalFlowDAG, ContinuousNode, OrdinalNode
 from tramdag.data import Values
-from tramdag.fitting import stochastic
+from tramdag.fitting import training
+from tramdag.fitting.rows import Rows, TrainingRows
 from tramdag.fitting.schedule import Progress
 from tramdag.fitting.settings import AdamSettings
-from tramdag.fitting.stack import Rows, Stack, flatten, restore, shape_of
-from tramdag.fitting.stochastic import TrainingRows, fit_adam
+from tramdag.fitting.stack import Stack, flatten, restore, shape_of
+from tramdag.fitting.stochastic import fit_adam
 from tramdag.node import Conditional, make_conditional
 from tramdag.spec import Node, check_spec
 
@@ -198,7 +199,7 @@ def test_gathering_in_small_pieces_changes_nothing(
     child = CHILDREN["ordinal intercept"]()
     table = law(child, values, 0)[1]
     whole = trained([law(child, values, 0)[0]], table, [1])
-    monkeypatch.setattr(stochastic, "_GATHERED_NUMBERS", 1)
+    monkeypatch.setattr(training, "_GATHERED_NUMBERS", 1)
     assert trained([law(child, values, 0)[0]], table, [1]) == whole
 
 
