@@ -482,7 +482,7 @@ def test_blocks_of_many_rows_equal_all_rows_at_once(monkeypatch: pytest.MonkeyPa
         "y": ContinuousNode({"a": "ls"}),
         "g": OrdinalNode(3, {"a": "ls"}),
     }
-    assert gram.BLOCK_ROWS < n
+    assert n > gram.BLOCK_ROWS
     blocks = CausalFlowDAG(nodes, seed=1).fit(df)
     monkeypatch.setattr(gram, "BLOCK_ROWS", n)
     monkeypatch.setattr(likelihood, "_ENCODED_ROWS", n)
