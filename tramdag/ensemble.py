@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from tramdag.checkpoint import open_journal
 from tramdag.data import (
     Values,
     check_training_frame,
@@ -51,6 +53,8 @@ def fit_replicates(
     seed: int | None = None,
     dtype: torch.dtype | str = torch.float64,
     device: str | torch.device = "cpu",
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = 60.0,
     **options: Any,
 ) -> Ensemble:
     r"""Fit one DAG many times, as one tensor program.
@@ -73,6 +77,8 @@ def fit_replicates(
             from the operating system.
         dtype: As for :class:`~tramdag.CausalFlowDAG`.
         device: Likewise.
+        checkpoint: As for :meth:`~tramdag.CausalFlowDAG.fit`.
+        checkpoint_every: Likewise.
         options: Arguments of :meth:`~tramdag.CausalFlowDAG.fit`, such as ``epochs``.
 
     Returns:
@@ -108,7 +114,8 @@ def fit_replicates(
         for name, law in laws.items()
         if not settings.is_exact(law)
     }
-    fits = fit_nodes(laws, start, rows, settings)
+    journal = open_journal(checkpoint, checkpoint_every, nodes, settings, rows, start)
+    fits = fit_nodes(laws, start, rows, settings, journal=journal)
     base._labels = labels
     return Ensemble(base, fits, fit_seeds, case_weights, train)
 

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 
-from tramdag import checkpoint
+from tramdag import checkpoint as files
 from tramdag.data import (
     check_training_frame,
     encode_frame,
@@ -93,6 +93,8 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
         validation_fraction: float = 0.1,
         warm_start: bool = False,
         progress: bool | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: float = 60.0,
     ) -> Self:
         """Fit every node by maximum likelihood; nothing changes unless all of it succeeds.
 
@@ -124,6 +126,10 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
             validation_fraction: Share of ``train_df`` split off; 0 lets the training rows stand in.
             warm_start: Go on from the present weights and scalings of Adam's nodes.
             progress: Show a progress bar; None shows it on a terminal only.
+            checkpoint: A file that keeps the state of nodes on their way by Adam. A fit that was
+                killed goes on from it, to the same bits on a CPU, when it is run again with the
+                same arguments.
+            checkpoint_every: Seconds between two writes of that file.
 
         Returns:
             The flow itself; see :attr:`report` and :attr:`history`.
@@ -131,7 +137,7 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
         Raises:
             SpecError: A setting is not allowed, or ``"exact"`` does not apply.
             DataError: A table does not fit the nodes, a column is constant, or the weights are not
-                one non-negative number per row.
+                one non-negative number per row, or ``checkpoint`` belongs to another fit.
         """
         settings = FitSettings.of(
             epochs=epochs,
@@ -166,7 +172,10 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
         start = {name: flatten(law).unsqueeze(0) for name, law in fitted.items()}
         own = None if case_weights is None else case_weights.unsqueeze(0).to(self._device)
         rows = FitRows(train, validation, (fit_seed,), own)
-        fits = fit_nodes(fitted, start, rows, settings)
+        journal = files.open_journal(
+            checkpoint, checkpoint_every, self._nodes, settings, rows, start
+        )
+        fits = fit_nodes(fitted, start, rows, settings, journal=journal)
         for name, law in fitted.items():
             restore(law, fits[name].flat[0])
         report = FitReport(
@@ -184,7 +193,7 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
         drawn from the model; no training row.
         """
         self._require_fit("save")
-        state = checkpoint.FlowState(
+        state = files.FlowState(
             conditionals=self._conditionals,
             nodes=self._nodes,
             labels=self._labels,
@@ -197,7 +206,7 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
             seed=self._seed,
             dtype=self._dtype,
         )
-        checkpoint.save(path, state)
+        files.save(path, state)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Self:
@@ -207,7 +216,7 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
             DataError: The file is missing, truncated, foreign, or its weights do not reproduce the
                 log densities stored beside them.
         """
-        state = checkpoint.load(path)
+        state = files.load(path)
         flow = cls(state.nodes, seed=state.seed, dtype=state.dtype)
         flow._conditionals = dict(state.conditionals)
         flow._labels, flow._report = dict(state.labels), state.report

@@ -189,7 +189,7 @@ def test_bad_weights_are_refused(rows: pd.DataFrame, weights: np.ndarray) -> Non
 
 def test_the_defaults_of_a_fit_and_of_its_settings_agree() -> None:
     parameters = inspect.signature(CausalFlowDAG.fit).parameters
-    own = {"self", "train_df", "val_df", "seed", "weights"}
+    own = {"self", "train_df", "val_df", "seed", "weights", "checkpoint", "checkpoint_every"}
     options = {k: p.default for k, p in parameters.items() if k not in own}
     assert FitSettings.of(**options) == FitSettings.of()
 

@@ -283,7 +283,15 @@ def _adam(
             _log.info("%s: epoch %d, validation NLL %.5f", names, epoch, float(values.mean()))
 
     seeds = [derive_seed(seed, "batches", law.name) for law in group for seed in rows.seeds]
-    fits = fit_adam(group, begin.flatten(0, 1), data, settings.adam, seeds=seeds, on_epoch=on_epoch)
+    fits = fit_adam(
+        group,
+        begin.flatten(0, 1),
+        data,
+        settings.adam,
+        seeds=seeds,
+        on_epoch=on_epoch,
+        journal=journal,
+    )
     bar.update(sum(settings.adam.epochs - len(result.train) for result in fits.results))
     stack = Stack(group, owner, fits.flat)
     nll = mean_nll(stack, data.rows, data.index, data.weights).tolist()

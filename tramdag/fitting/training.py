@@ -137,7 +137,7 @@ class Training:
             for name in vars(self.progress):
                 setattr(self.progress, name, state[f"progress {name}"])
         for order, stored in zip(self.orders, state["orders"].cpu(), strict=True):
-            order.set_state(stored)
+            order.set_state(stored.clone())  # it reads from the start of the storage
         sizes = state["log sizes"].tolist()
         members = state["log members"].cpu().split(sizes)
         courses = [state[f"log {j}"].split(sizes) for j in range(4)]
