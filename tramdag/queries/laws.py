@@ -19,11 +19,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from tramdag.data import Values
 from tramdag.node import Conditional, ContinuousConditional, OrdinalConditional
 from tramdag.queries.particles import Particles, make_plan
 from tramdag.queries.query import Query
 
 __all__ = ["LawResult", "cdf", "density", "pmf", "quantile"]
+
+_THRESHOLDS = 32
+"""Thresholds per pass over a block of rows, which bounds the memory of tables with many columns."""
+
+_BLOCK_VALUES = 262_144
+"""Values of the node, one per particle and threshold, at which its law is evaluated in one go."""
 
 _BISECTIONS = 80
 
@@ -89,13 +96,7 @@ def cdf(query: Query, at: Tensor) -> LawResult:
     if query.node in query.fixed:
         return _certain((query.fixed[query.node].unsqueeze(-1) <= at).to(leaf.dtype))
     assert isinstance(leaf, ContinuousConditional)
-
-    def below_at(particles: Particles, rows: slice) -> Tensor:
-        return torch.cat(
-            [component_cdf(leaf, particles, column) for column in at[rows].unbind(-1)], -1
-        )
-
-    return _average(query, below_at)
+    return _average_at(query, at, lambda particles, part: component_cdf(leaf, particles, part))
 
 
 @torch.no_grad()
@@ -104,13 +105,7 @@ def density(query: Query, at: Tensor) -> LawResult:
     leaf = query.leaf
     if query.carries_node:
         return _density_of_evidence(query, at)
-
-    def density_at(particles: Particles, rows: slice) -> Tensor:
-        return torch.cat(
-            [component_density(leaf, particles, column) for column in at[rows].unbind(-1)], -1
-        )
-
-    return _average(query, density_at)
+    return _average_at(query, at, lambda particles, part: component_density(leaf, particles, part))
 
 
 def _density_of_evidence(query: Query, at: Tensor) -> LawResult:
@@ -212,17 +207,31 @@ def _mixture_quantile(
 
 
 def component_cdf(leaf: ContinuousConditional, particles: Particles, at: Tensor) -> Tensor:
-    """P(leaf <= at) of every particle, ``at (n,) -> (N, 1)``."""
-    own = particles.of_rows(at.to(particles.weight.device))
+    """P(leaf <= at) given each particle, ``at (n,)`` or ``(n, k) -> (N, 1)`` or ``(N, k)``."""
     if leaf.name in particles.values:
-        return (particles.values[leaf.name] <= own).to(leaf.dtype).unsqueeze(-1)
-    return torch.sigmoid(leaf.latent({**particles.values, leaf.name: own})).unsqueeze(-1)
+        at = particles.of_rows(at.to(particles.weight.device).reshape(particles.n, -1))
+        return (particles.values[leaf.name].unsqueeze(-1) <= at).to(leaf.dtype)
+    return _at_thresholds(leaf, particles, at, lambda values: torch.sigmoid(leaf.latent(values)))
 
 
 def component_density(leaf: Conditional, particles: Particles, at: Tensor) -> Tensor:
-    """Density of the leaf at ``at`` given each particle, ``at (n,) -> (N, 1)``."""
-    own = particles.of_rows(at.to(particles.weight.device))
-    return leaf.log_prob({**particles.values, leaf.name: own}).exp().unsqueeze(-1)
+    """Density of the leaf at ``at`` given each particle, shapes as in :func:`component_cdf`."""
+    return _at_thresholds(leaf, particles, at, lambda values: leaf.log_prob(values).exp())
+
+
+def _at_thresholds(
+    leaf: Conditional, particles: Particles, at: Tensor, law: Callable[[Values], Tensor]
+) -> Tensor:
+    """A function of the leaf's value and its parents, a block of thresholds at a time."""
+    n = len(particles.owner)
+    thresholds = at.to(particles.weight.device).reshape(particles.n, -1)
+    parts = []
+    for part in thresholds.split(max(1, _BLOCK_VALUES // n), -1):
+        k = part.shape[-1]
+        values = {p: particles.values[p].repeat_interleave(k) for p in leaf.parents}
+        values[leaf.name] = particles.of_rows(part).flatten()
+        parts.append(law(values).unflatten(0, (n, k)))
+    return torch.cat(parts, -1)
 
 
 def _average(query: Query, functional: Callable[[Particles, slice], Tensor]) -> LawResult:
@@ -232,5 +241,22 @@ def _average(query: Query, functional: Callable[[Particles, slice], Tensor]) -> 
         values = functional(particles, rows)
         means.append(particles.mean(values))
         errors.append(particles.error(values))
+        sizes.append(float(particles.effective_size().min()))
+    return LawResult(torch.cat(means), torch.cat(errors), min(sizes))
+
+
+def _average_at(
+    query: Query, at: Tensor, functional: Callable[[Particles, Tensor], Tensor]
+) -> LawResult:
+    """Expectation of a function of the particles and of their rows' thresholds ``at (n, k)``."""
+    means, errors, sizes = [], [], []
+    for particles, rows in query.blocks():
+        passes = []
+        for part in at[rows].split(_THRESHOLDS, -1):
+            values = functional(particles, part)
+            passes.append((particles.mean(values), particles.error(values)))
+        mean, error = (torch.cat(columns, -1) for columns in zip(*passes, strict=True))
+        means.append(mean)
+        errors.append(error)
         sizes.append(float(particles.effective_size().min()))
     return LawResult(torch.cat(means), torch.cat(errors), min(sizes))
