@@ -37,6 +37,7 @@ include: "workflow/rules/fit.smk"
 include: "workflow/rules/crosscheck.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/coverage.smk"
+include: "workflow/rules/diagnose.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 
@@ -44,12 +45,15 @@ include: "workflow/rules/report.smk"
 # seconds each: not worth a place in a cluster's queue
 localrules:
     all,
+    calibration,
     counterfactuals,
     coverage_figure,
     coverage_summary,
+    dag,
     densities,
     effects,
     forecasts,
+    forest,
     history,
     marginals,
     scorecard,

@@ -9,6 +9,7 @@ CausalFlowDAG(Age, T; not fitted)
 import importlib
 from types import ModuleType
 
+from tramdag.ensemble import Ensemble, fit_replicates
 from tramdag.errors import (
     ConvergenceWarning,
     DataError,
@@ -40,6 +41,7 @@ __all__ = [
     "ContinuousNode",
     "ConvergenceWarning",
     "DataError",
+    "Ensemble",
     "ExtrapolationWarning",
     "I",
     "NotFittedError",
@@ -47,6 +49,7 @@ __all__ = [
     "SeparationWarning",
     "SpecError",
     "compare",
+    "fit_replicates",
     "simulations",
     "spec_from_dict",
     "spec_to_dict",

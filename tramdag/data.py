@@ -6,6 +6,7 @@ Inside the library a table is a dict from node name to a float64 tensor of shape
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from tramdag.errors import DataError, SpecError, did_you_mean, name_list
@@ -29,6 +31,7 @@ __all__ = [
     "encode_do",
     "encode_frame",
     "encode_latents",
+    "encode_weights",
     "known_node",
     "learn_labels",
 ]
@@ -124,18 +127,28 @@ def check_frame(df: pd.DataFrame) -> int:
     return len(df)
 
 
-def check_training_frame(values: Values, nodes: Mapping[str, Node], *, what: str) -> None:
+def check_training_frame(
+    values: Values, nodes: Mapping[str, Node], *, what: str, weights: Tensor | None = None
+) -> None:
     """Refuse columns from which nothing can be learnt.
+
+    Args:
+        values: The training table.
+        nodes: The nodes by name.
+        what: What the table is, for the message.
+        weights: Case weights; rows of weight zero do not count as variation.
 
     Raises:
         DataError: A column is constant, or a continuous one has equal 5 % and 95 % quantiles.
     """
     for name, node in nodes.items():
         column = values[name]
-        if bool((column == column[0]).all()):
+        seen = column if weights is None else column[weights > 0]
+        if bool((seen == seen[0]).all()):
+            rows = "rows" if weights is None else "rows of positive weight"
             raise DataError(
-                f"node {name!r}: column {name!r} of {what} is constant ({column[0].item():g} in "
-                f"all {len(column)} rows); a node needs at least two different values. Drop the "
+                f"node {name!r}: column {name!r} of {what} is constant ({seen[0].item():g} in "
+                f"all {len(seen)} {rows}); a node needs at least two different values. Drop the "
                 "node, or give rows in which it varies."
             )
         if isinstance(node, ContinuousNode):
@@ -147,10 +160,45 @@ def check_training_frame(values: Values, nodes: Mapping[str, Node], *, what: str
                 )
 
 
+def encode_weights(weights: ArrayLike, n: int) -> Tensor:
+    """Case weights as a float64 tensor of shape ``(n,)``.
+
+    Raises:
+        DataError: Not one number for each of the n rows, negative, missing or infinite, or all
+            zero.
+    """
+    try:
+        array = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"weights: got {type(weights).__name__}; one non-negative number for each of the {n} "
+            "rows is needed."
+        ) from None
+    if array.shape != (n,):
+        raise DataError(
+            f"weights has the shape {array.shape}; one number for each of the {n} rows is needed."
+        )
+    bad = ~np.isfinite(array) | (array < 0)
+    if bad.any():
+        first = int(np.argmax(bad))
+        raise DataError(
+            f"weights: {int(bad.sum())} of {n} are negative, missing or infinite, the first is "
+            f"{array[first]:g} at position {first}. Give 0 to leave a row out."
+        )
+    if not array.any():
+        raise DataError("weights: all are zero; at least one row must count.")
+    return torch.from_numpy(array.copy())
+
+
 def tail_quantiles(column: Tensor) -> tuple[float, float]:
     """The 5 % and 95 % quantiles (linear interpolation) that anchor a transform's range."""
-    low, high = np.quantile(column.cpu().numpy(), [_TAIL, 1.0 - _TAIL])
-    return float(low), float(high)
+    array = column.cpu().numpy()
+    at = [_TAIL * (len(array) - 1), (1.0 - _TAIL) * (len(array) - 1)]
+    # np.quantile gives the same and takes five times as long on a usual column
+    around = np.partition(array, sorted({i for a in at for i in (math.floor(a), math.ceil(a))}))
+    ends = [(around[math.floor(a)], around[math.ceil(a)], a - math.floor(a)) for a in at]
+    low, high = (float(below + share * (above - below)) for below, above, share in ends)
+    return low, high
 
 
 def decode_frame(

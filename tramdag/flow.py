@@ -13,11 +13,19 @@ from typing import Self
 
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 
 from tramdag import checkpoint
-from tramdag.data import check_training_frame, encode_frame, learn_labels
-from tramdag.fitting import FitSettings, check_solvable, fit_conditionals
-from tramdag.fitting.stochastic import AdamSettings
+from tramdag.data import check_training_frame, encode_frame, encode_weights, learn_labels
+from tramdag.fitting import (
+    FitReport,
+    FitRows,
+    FitSettings,
+    check_solvable,
+    fit_nodes,
+    flatten,
+    restore,
+)
 from tramdag.flow_diagnostics import DiagnosticVerbs
 from tramdag.flow_effects import EffectVerbs
 from tramdag.flow_inference import InferenceVerbs
@@ -71,6 +79,7 @@ class CausalFlowDAG(QueryVerbs, EffectVerbs, InferenceVerbs, DiagnosticVerbs):
         freeze_patience: int | None = None,
         min_delta: float = 1e-4,
         *,
+        weights: ArrayLike | None = None,
         optimizer: str = "auto",
         validation_fraction: float = 0.1,
         warm_start: bool = False,
@@ -97,6 +106,10 @@ class CausalFlowDAG(QueryVerbs, EffectVerbs, InferenceVerbs, DiagnosticVerbs):
             plateau_patience: See ``schedule``.
             freeze_patience: End a node's fit after so many epochs without improvement; None never.
             min_delta: Smallest change of the validation value, in nats, that counts as improvement.
+            weights: Case weights, one non-negative number per row of ``train_df``; None weighs all
+                by one. A row of weight zero counts as absent, but scalings (the range of a
+                transform, means and scales of parents) are taken from all rows: the basis is
+                part of the model.
             optimizer: ``"auto"``, ``"exact"`` (refuses nodes that are not classical) or ``"adam"``
                 (trains all nodes by Adam).
             validation_fraction: Share of ``train_df`` split off; 0 lets the training rows stand in.
@@ -108,19 +121,18 @@ class CausalFlowDAG(QueryVerbs, EffectVerbs, InferenceVerbs, DiagnosticVerbs):
 
         Raises:
             SpecError: A setting is not allowed, or ``"exact"`` does not apply.
-            DataError: A table does not fit the nodes, or a column is constant.
+            DataError: A table does not fit the nodes, a column is constant, or the weights are not
+                one non-negative number per row.
         """
-        settings = FitSettings(
-            adam=AdamSettings(
-                epochs=epochs,
-                learning_rate=learning_rate,
-                batch_size=batch_size,
-                schedule=schedule,
-                plateau_patience=plateau_patience,
-                freeze_patience=freeze_patience,
-                min_delta=min_delta,
-                restore_best=restore_best,
-            ),
+        settings = FitSettings.of(
+            epochs=epochs,
+            learning_rate=learning_rate,
+            batch_size=batch_size,
+            schedule=schedule,
+            plateau_patience=plateau_patience,
+            freeze_patience=freeze_patience,
+            min_delta=min_delta,
+            restore_best=restore_best,
             optimizer=optimizer,
             validation_fraction=validation_fraction,
             warm_start=warm_start,
@@ -130,7 +142,8 @@ class CausalFlowDAG(QueryVerbs, EffectVerbs, InferenceVerbs, DiagnosticVerbs):
         check_solvable(self._conditionals, settings)
         labels = learn_labels(train_df, self._nodes)
         train = self._on_device(encode_frame(train_df, self._nodes, labels))
-        check_training_frame(train, self._nodes, what="the training rows")
+        case_weights = None if weights is None else encode_weights(weights, len(train_df))
+        check_training_frame(train, self._nodes, what="the training rows", weights=case_weights)
         validation = (
             None if val_df is None else self._on_device(encode_frame(val_df, self._nodes, labels))
         )
@@ -140,9 +153,18 @@ class CausalFlowDAG(QueryVerbs, EffectVerbs, InferenceVerbs, DiagnosticVerbs):
             fitted = copy.deepcopy(self._conditionals)
         else:
             fitted = self._make_conditionals(fit_seed)
-        report = fit_conditionals(fitted, train, validation, settings, seed=fit_seed)
+        start = {name: flatten(law).unsqueeze(0) for name, law in fitted.items()}
+        own = None if case_weights is None else case_weights.unsqueeze(0).to(self._device)
+        rows = FitRows(train, validation, (fit_seed,), own)
+        fits = fit_nodes(fitted, start, rows, settings)
+        for name, law in fitted.items():
+            restore(law, fits[name].flat[0])
+        report = FitReport(
+            tuple(fit.reports[0] for fit in fits.values()),
+            tuple(fit.histories[0] for fit in fits.values()),
+        )
         self._conditionals, self._labels, self._report = fitted, labels, report
-        self._training, self._information = train, {}
+        self._training, self._weights, self._information = train, case_weights, {}
         return self
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from typing import Self
 
@@ -59,6 +60,7 @@ class FlowBase:
         self._labels: Labels = {}
         self._report: FitReport | None = None
         self._training: Values | None = None
+        self._weights: torch.Tensor | None = None
         self._information: dict[str, inference.Information] = {}
         self._conditionals = self._make_conditionals(self._seed)
 
@@ -68,6 +70,22 @@ class FlowBase:
             for name in self._order
         }
         return {name: conditional.to(self._device) for name, conditional in made.items()}
+
+    def _with_fit(
+        self,
+        conditionals: dict[str, Conditional],
+        report: FitReport,
+        training: Values,
+        weights: torch.Tensor | None,
+        *,
+        seed: int,
+    ) -> Self:
+        """A flow of the same specification and labels that holds another fit."""
+        other = copy.copy(self)
+        other._seed, other._calls, other._information = seed, 0, {}
+        other._conditionals, other._report = conditionals, report
+        other._training, other._weights = training, weights
+        return other
 
     def __repr__(self) -> str:
         state = "fitted" if self._report is not None else "not fitted"
@@ -125,7 +143,10 @@ class FlowBase:
     def _information_of(self, node: str) -> inference.Information:
         if node not in self._information:
             self._information[node] = inference.information_of(
-                self._conditionals[node], self._rows("standard errors"), self._entry(node)
+                self._conditionals[node],
+                self._rows("standard errors"),
+                self._entry(node),
+                weights=self._weights,
             )
         return self._information[node]
 

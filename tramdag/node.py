@@ -38,6 +38,8 @@ class Conditional(nn.Module, abc.ABC):
 
     A table enters through :meth:`encode`, which does everything that needs no parameter; the
     result is a tuple of tensors with the rows first, so a batch is an index into each of them.
+    Parameters and buffers may carry a leading replicate dimension, which encoded tensors and
+    :meth:`log_prob_encoded` then have, too (:mod:`tramdag.fitting.stack`).
 
     Args:
         name: The node's name.
@@ -129,17 +131,18 @@ class Conditional(nn.Module, abc.ABC):
         return (*self.encode_outcome(values), *self.encode_parents(values, n))
 
     def parameters_given(self, *features: Tensor) -> tuple[Tensor, Tensor]:
-        """Intercept parameters ``(n_params,)`` or ``(n, n_params)``, and the shift ``(n,)``."""
+        """Intercept parameters ``(1, n_params)`` or ``(n, n_params)``, and the shift ``(n,)``."""
         linear, *rest = features
         shift = self.linear(linear)
         n_shifts = len(self.complex_shifts)
         for net, columns in zip(self.complex_shifts, rest[:n_shifts], strict=True):
             shift = shift + net(columns).squeeze(-1)
-        raw: Tensor = self.intercept
+        raw = self.intercept.unsqueeze(-2)
         for net, columns in zip(self.complex_intercepts, rest[n_shifts:], strict=True):
             raw = raw + net(columns)
         if self.complex_intercepts:
-            raw = torch.maximum(raw, self.raw_floor)
+            floor = self.raw_floor.unsqueeze(-2)
+            raw = torch.where(raw > floor, raw, floor)
         return raw, shift
 
     @abc.abstractmethod
@@ -207,7 +210,7 @@ class ContinuousConditional(Conditional):
         n_outcome = 2 if self.has_convex_head else 1
         raw, shift = self.parameters_given(*encoded[n_outcome:])
         h, log_slope = self.transform.call_and_ladj(raw, *encoded[:n_outcome])
-        return h, log_slope + torch.log(BOUND / self.half_range), shift
+        return h, log_slope + torch.log(BOUND / self.half_range).unsqueeze(-1), shift
 
     @override
     def log_prob_encoded(self, *encoded: Tensor) -> Tensor:
@@ -279,14 +282,14 @@ class OrdinalConditional(Conditional):
         theta = torch.cat([raw[..., :1], raw[..., :1] + increments.cumsum(-1)], -1)
         cutpoints = theta - shift.unsqueeze(-1)
         with_low = pad(cutpoints, (1, 0), value=-torch.inf)
-        gaps = increments.expand(len(shift), -1)
+        gaps = increments.expand(*shift.shape, -1)
         return pad(with_low, (0, 1), value=torch.inf), pad(gaps, (1, 1), value=torch.inf)
 
     @override
     def log_prob_encoded(self, *encoded: Tensor) -> Tensor:
         level, *features = encoded
         cutpoints, gaps = self._cutpoints_and_gaps(tuple(features))
-        k = level.unsqueeze(-1)
+        k = level.unsqueeze(-1).expand(*cutpoints.shape[:-1], 1)
         return _log_interval(
             cutpoints.gather(-1, k), cutpoints.gather(-1, k + 1), gaps.gather(-1, k)
         ).squeeze(-1)

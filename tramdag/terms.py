@@ -3,6 +3,9 @@
 Every module splits its work in two: ``features(values, n)`` encodes the parents of n rows, once per
 fit, and ``forward(features)`` holds the parameters. Scalings of the features are buffers that a fit
 sets from its training rows, so coefficients can always be reported in raw units.
+
+A module's parameters may carry a leading replicate dimension, and its features then do, too:
+``forward`` is written so that a stack of R models is one program (:mod:`tramdag.fitting.stack`).
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from itertools import pairwise, product
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot, silu
+from torch.nn.functional import linear, one_hot, silu
 
 from tramdag.data import Values, tail_quantiles
 from tramdag.spec import CI, CS, LS, VC, Node, OrdinalNode
@@ -179,7 +182,7 @@ class LinearShift(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """The shift of standardised columns."""
-        return features @ self.weight
+        return (features @ self.weight.unsqueeze(-1)).squeeze(-1)
 
     @property
     def beta(self) -> Tensor:
@@ -282,8 +285,8 @@ class ParentNetwork(nn.Module):
         """The network's outputs, shape ``(n, n_outputs)``."""
         hidden = features
         for layer in self.layers[:-1]:
-            hidden = silu(layer(hidden))
-        return self.layers[-1](hidden)
+            hidden = silu(_affine(layer, hidden))
+        return _affine(self.layers[-1], hidden)
 
 
 class VaryingCoefficient(nn.Module):
@@ -342,8 +345,17 @@ class VaryingCoefficient(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """The shift, shape ``(n, 1)``."""
         inner, columns = features[..., : -self._n_columns], features[..., -self._n_columns :]
-        beta = self.constant + self.coefficient(inner)
+        beta = self.constant.unsqueeze(-2) + self.coefficient(inner)
         return (beta * columns).sum(-1, keepdim=True)
+
+
+def _affine(layer: nn.Linear, x: Tensor) -> Tensor:
+    """The layer's map; its parameters may carry a replicate dimension, and then x does, too."""
+    if layer.weight.ndim == 2:
+        return linear(x, layer.weight, layer.bias)
+    if layer.bias is None:
+        return x @ layer.weight.mT
+    return torch.baddbmm(layer.bias.unsqueeze(-2), x, layer.weight.mT)
 
 
 def _moments(columns: Tensor) -> tuple[Tensor, Tensor]:

@@ -150,6 +150,12 @@ def test_a_figure_without_its_question_is_refused() -> None:
         load(figures=["shift_curves"])
 
 
+def test_a_forest_without_exact_fits_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"'forest' draws .* of which there are none"):
+        load(NETWORK, figures=["forest"])
+    assert load(LINEAR, figures=["forest"]).figures == ["forest"]
+
+
 def test_a_history_of_exact_fits_is_refused() -> None:
     with pytest.raises(ConfigError, match="every model is solved exactly"):
         load(figures=["history"])

@@ -19,6 +19,7 @@ from tramdag import (
     OrdinalNode,
     SpecError,
 )
+from tramdag.fitting.stack import Stack
 
 CONTINUOUS = ["age", "score", "cost"]
 ORDINAL = ["sev", "treat", "outcome"]
@@ -433,7 +434,7 @@ def test_a_fit_that_is_interrupted_changes_nothing(
     def interrupted(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(torch.optim.Adam, "step", interrupted)
+    monkeypatch.setattr(Stack, "gradient", interrupted)
     for warm_start in (False, True):
         with pytest.raises(KeyboardInterrupt):
             flow.fit(cohort.iloc[:300], epochs=1, warm_start=warm_start)

@@ -2,9 +2,13 @@ r"""Exact maximum likelihood for classical nodes: a safeguarded Newton method wi
 
 The negative log-likelihood is convex in offset, increments and weights
 (:mod:`tramdag.fitting.likelihood`), with the increments bounded below by zero.
-Every Newton step minimises the quadratic model subject to :math:`\gamma \ge 0` by an active-set
-method, followed by step halving. The maximum is global, so the answer does not depend on a seed,
-and the certificate (Karush-Kuhn-Tucker residual, Newton decrement) can be checked afterwards.
+Every Newton step minimises the quadratic model subject to :math:`\gamma \ge 0`
+(:mod:`tramdag.fitting.quadratic`), followed by step halving. The maximum is global, so the answer
+does not depend on a seed, and the certificate (Karush-Kuhn-Tucker residual, Newton decrement) can
+be checked afterwards.
+
+Replicates of a fit, which share the rows and differ in the rows' weights, take their Newton steps
+together; each leaves the batch as soon as it has converged.
 
 References:
     Nocedal and Wright (2006), Numerical Optimization, chapters 16 and 18.
@@ -12,21 +16,22 @@ References:
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 import torch
+from torch import Tensor
 
 from tramdag.data import Values
+from tramdag.fitting.gram import dependent_columns
 from tramdag.fitting.likelihood import ConvexLikelihood, likelihood_of
-from tramdag.fitting.separation import Separation, find_separation
+from tramdag.fitting.quadratic import NewtonStep, bounded_newton_step, times
+from tramdag.fitting.separation import Separation, find_separation, may_separate
 from tramdag.node import Conditional
 from tramdag.transforms import inverse_positive
 
-__all__ = ["KKT_TOLERANCE", "Certificate", "fit_exact", "minimise"]
+__all__ = ["KKT_TOLERANCE", "Certificate", "Solution", "fit_exact", "minimise", "solve", "write"]
 
 KKT_TOLERANCE = 1e-8
 """A fit counts as converged below this residual, in nats per row and unit of psi."""
@@ -36,6 +41,10 @@ _TARGET = 1e-13
 
 _MAX_STEPS = 100
 _MAX_HALVINGS = 60
+_SUFFICIENT_DECREASE = 1e-4
+
+_BATCH_NUMBERS = 2**22
+"""Replicates times rows that are solved together: 32 MiB for each quantity of a row."""
 
 
 @dataclass(frozen=True)
@@ -71,182 +80,311 @@ class Certificate:
         return self.kkt_residual <= KKT_TOLERANCE
 
 
+@dataclass(frozen=True)
+class Solution:
+    """Minima of one node's likelihood for B replicates; every array has the replicates first.
+
+    Attributes:
+        psi: Offset, increments and weights of the standardised shift columns, ``(B, q)``.
+        nll: Mean negative log-likelihood in the units of the column, nats per row, ``(B,)``.
+        steps: Newton steps taken, ``(B,)``.
+        kkt_residual: See :class:`Certificate`, ``(B,)``.
+        newton_decrement: Likewise, ``(B,)``.
+        active: Entries of psi at their bound of zero, ``(B, q)``, bool.
+        inestimable: Shift columns held at zero, ``(B, p)``, bool.
+        separations: The separating direction of every replicate that has one.
+    """
+
+    psi: np.ndarray
+    nll: np.ndarray
+    steps: np.ndarray
+    kkt_residual: np.ndarray
+    newton_decrement: np.ndarray
+    active: np.ndarray
+    inestimable: np.ndarray
+    separations: Mapping[int, Separation]
+
+    def __len__(self) -> int:
+        return len(self.psi)
+
+    @property
+    def converged(self) -> np.ndarray:
+        """Whether the optimality conditions hold to :data:`KKT_TOLERANCE`, ``(B,)``, bool."""
+        return self.kkt_residual <= KKT_TOLERANCE
+
+    def certificate(self, replicate: int = 0) -> Certificate:
+        """The certificate of one replicate."""
+        separation = self.separations.get(replicate)
+        return Certificate(
+            steps=int(self.steps[replicate]),
+            kkt_residual=float(self.kkt_residual[replicate]),
+            newton_decrement=float(self.newton_decrement[replicate]),
+            active_bounds=_indices(self.active[replicate]),
+            inestimable=_indices(self.inestimable[replicate]),
+            separated=() if separation is None else separation.columns,
+            separated_cutpoints=() if separation is None else separation.moving_cutpoints,
+        )
+
+
+def _indices(mask: np.ndarray) -> tuple[int, ...]:
+    return tuple(np.flatnonzero(mask).tolist())
+
+
 @torch.no_grad()
-def fit_exact(conditional: Conditional, values: Values) -> Certificate:
+def fit_exact(conditional: Conditional, values: Values, weights: Tensor | None = None) -> Solution:
     """Set intercept and linear shift of a node to their maximum likelihood estimate.
 
     Args:
         conditional: A node with a convex head; its scalings must be set. Networks are left alone
             and taken as zero, which gives such a node the start of a gradient method.
         values: Training rows.
+        weights: Case weights, ``(n,)``, or None.
 
     Returns:
-        The certificate of the solution.
+        The solution, of one replicate.
     """
-    double = copy.deepcopy(conditional).double()
-    likelihood = likelihood_of(double, values)
-    psi, certificate = minimise(likelihood)
-    n_intercept = likelihood.n_intercept
-    separation = find_separation(likelihood, psi, held=certificate.inestimable)
-    certificate = _with_separation(certificate, separation)
-    solution = torch.from_numpy(psi)
-    conditional.intercept[0] = solution[0]
-    conditional.intercept[1:] = inverse_positive(solution[1:n_intercept])
-    conditional.linear.weight.copy_(solution[n_intercept:])
-    return certificate
+    solution = solve(conditional, values, weights)
+    intercept, shift = write(conditional, solution)
+    conditional.intercept.copy_(intercept[0])
+    conditional.linear.weight.copy_(shift[0])
+    return solution
 
 
-def _with_separation(certificate: Certificate, separation: Separation | None) -> Certificate:
-    if separation is None:
-        return certificate
-    columns = np.flatnonzero(separation.weights)
-    return replace(
-        certificate,
-        separated=tuple((int(j), int(np.sign(separation.weights[j]))) for j in columns),
-        separated_cutpoints=tuple(int(k) for k in np.flatnonzero(separation.cutpoints)),
-    )
+@torch.no_grad()
+def solve(conditional: Conditional, values: Values, weights: Tensor | None = None) -> Solution:
+    """Maximum likelihood estimates of a node, one for every row of weights; changes nothing.
+
+    Args:
+        conditional: A node with a convex head; its scalings must be set and hold for all
+            replicates. Networks are taken as zero.
+        values: Rows that all replicates share.
+        weights: Non-negative case weights, ``(B, n)`` or ``(n,)``, no row of them all zero; None
+            is one replicate with all weights one.
+
+    Returns:
+        The solutions, each with its certificate. Several replicates start from the estimate with
+        all weights one, which saves steps; the problem is convex, so their results do not depend
+        on it.
+    """
+    likelihood = likelihood_of(conditional, values, weights)
+    start = None
+    if likelihood.n_replicates > 1:
+        start = minimise(likelihood.unweighted(), separation=False).psi
+    return minimise(likelihood, start=start)
 
 
+def write(conditional: Conditional, solution: Solution) -> tuple[Tensor, Tensor]:
+    """The node's own parameters at a solution, in its dtype and on its device.
+
+    Returns:
+        Raw intercepts ``(B, n_params)`` and weights of the linear shift ``(B, p)``.
+    """
+    psi, k = torch.from_numpy(solution.psi), len(conditional.intercept)
+    raw = torch.cat([psi[:, :1], inverse_positive(psi[:, 1:k])], -1)
+    return raw.to(conditional.intercept), psi[:, k:].to(conditional.intercept)
+
+
+@torch.no_grad()
 def minimise(
-    likelihood: ConvexLikelihood, *, fixed: Mapping[int, float] | None = None
-) -> tuple[np.ndarray, Certificate]:
+    likelihood: ConvexLikelihood,
+    *,
+    fixed: Mapping[int, float] | None = None,
+    start: np.ndarray | None = None,
+    separation: bool = True,
+) -> Solution:
     """Minimise a convex negative log-likelihood by Newton's method under the increments' bounds.
 
     Args:
-        likelihood: The node's likelihood.
+        likelihood: The node's likelihood, of one or many replicates.
         fixed: Entries of psi that are held at a value (profile likelihood).
+        start: Where all replicates begin, ``(1, q)``, feasible with a finite value; None takes the
+            likelihood's own start.
+        separation: Whether to look for separating directions where a maximum may be missing.
 
     Returns:
-        psi and its certificate.
+        The minima with their certificates.
     """
-    psi = likelihood.start()
-    bounded = likelihood.bounded
-    dependent = _dependent_columns(likelihood.shift.numpy())
-    held = np.zeros(len(psi), dtype=bool)
-    held[likelihood.n_intercept + np.array(dependent, dtype=int)] = True
-    for index, at in (fixed or {}).items():
-        psi[index], held[index] = at, True
-    best: tuple[float, float, np.ndarray] | None = None
-    for step in range(_MAX_STEPS + 1):
-        value, gradient, hessian = likelihood(psi, order=2)
-        residual = _kkt_residual(psi, gradient, bounded, held)
-        direction = _newton_direction(psi, gradient, hessian, bounded, held)
-        promised = -float(gradient @ direction + 0.5 * direction @ hessian @ direction)
-        improved = best is None or residual < best[0]
-        if improved:
-            best = (residual, max(promised, 0.0) * likelihood.n, psi)
-        # at rounding level neither the value nor the residual improves any more
-        exhausted = residual <= _TARGET or (residual <= KKT_TOLERANCE and not improved)
-        if exhausted or step == _MAX_STEPS:
-            break
-        length = _step_length(likelihood, psi, float(value), gradient, direction)
-        if length == 0.0:
-            break
-        psi = psi + length * direction
-        psi[bounded] = np.maximum(psi[bounded], 0.0)
-    assert best is not None
-    residual, decrement, psi = best
-    active = tuple(int(k) for k in np.flatnonzero(bounded & (psi == 0.0)))
-    return psi, Certificate(step, residual, decrement, active, dependent)
+    size = max(1, _BATCH_NUMBERS // likelihood.n)
+    parts = []
+    for first in range(0, likelihood.n_replicates, size):
+        part = likelihood.replicates(slice(first, first + size))
+        psi = np.empty((part.n_replicates, part.n_parameters))
+        psi[:] = part.start().numpy() if start is None else start
+        inestimable = dependent_columns(part.shift_gram())[:, 1:].numpy()
+        held = np.zeros(psi.shape, dtype=bool)
+        held[:, part.n_intercept :] = inestimable
+        psi[held] = 0.0
+        for index, at in (fixed or {}).items():
+            psi[:, index], held[:, index] = at, True
+        solver = _Newton(part, psi, held)
+        solver.run()
+        parts.append(solver.solution(inestimable, separation=separation))
+    return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def _joined(parts: list[Solution]) -> Solution:
+    first = np.cumsum([0, *map(len, parts)])
+    return Solution(
+        **{
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in vars(parts[0])
+            if name != "separations"
+        },
+        separations={
+            int(offset) + b: found
+            for offset, part in zip(first, parts, strict=False)
+            for b, found in part.separations.items()
+        },
+    )
+
+
+class _Newton:
+    """Newton's method for replicates in lockstep; what has converged leaves the batch.
+
+    What has the size of psi is handled by NumPy, whose calls cost less on small arrays.
+    """
+
+    def __init__(self, likelihood: ConvexLikelihood, psi: np.ndarray, held: np.ndarray) -> None:
+        self._whole, self._held = likelihood, held
+        self._bounded = likelihood.bounded
+        n_replicates = len(psi)
+        self._psi = psi.copy()
+        self._value, self._residual, self._decrement = np.full((3, n_replicates), np.inf)
+        self._steps = np.zeros(n_replicates, dtype=int)
+        self._last = NewtonStep(
+            np.zeros_like(psi), np.zeros_like(held), np.zeros(n_replicates, dtype=bool)
+        )
+
+    def run(self) -> None:
+        """Step until every replicate is at rounding error, or makes no progress."""
+        part, bounded = self._whole, self._bounded
+        live = np.arange(len(self._psi))
+        psi, held = self._psi.copy(), self._held
+        working = np.zeros_like(held)
+        predictors, value = _evaluate(part, psi)
+        for count in range(_MAX_STEPS + 1):
+            gradient, hessian = part.derivatives(torch.from_numpy(psi), predictors)
+            residual = _kkt_residual(psi, gradient, bounded, held)
+            step = bounded_newton_step(
+                psi, gradient, hessian, bounded=bounded, held=held, working=working
+            )
+            direction, working = step.direction, step.working
+            slope = (gradient * direction).sum(-1)
+            promised = -slope - 0.5 * (direction * times(hessian, direction)).sum(-1)
+            improved = residual < self._residual[live]
+            self._keep(live, improved, psi, value, residual, promised, step)
+            # at rounding level neither the value nor the residual improves any more
+            going = (residual > _TARGET) & ((residual > KKT_TOLERANCE) | improved)
+            if count == _MAX_STEPS or not going.any():
+                break
+            if not going.all():
+                live, part = live[going], part.replicates(torch.from_numpy(going))
+                psi, held, working, value, slope, direction = (
+                    part_[going] for part_ in (psi, held, working, value, slope, direction)
+                )
+            psi, predictors, value, moved = _search(part, psi, value, slope, direction, bounded)
+            self._steps[live[moved]] += 1
+            if not moved.all():
+                if not moved.any():
+                    break
+                kept = torch.from_numpy(moved)
+                live, part = live[moved], part.replicates(kept)
+                psi, held, working, value = (x[moved] for x in (psi, held, working, value))
+                predictors = (predictors[0][kept], predictors[1][kept])
+
+    def _keep(
+        self,
+        live: np.ndarray,
+        improved: np.ndarray,
+        psi: np.ndarray,
+        value: np.ndarray,
+        residual: np.ndarray,
+        promised: np.ndarray,
+        step: NewtonStep,
+    ) -> None:
+        best = live[improved]
+        self._psi[best], self._value[best] = psi[improved], value[improved]
+        self._residual[best] = residual[improved]
+        self._decrement[best] = np.maximum(promised[improved], 0.0)
+        self._last.direction[best] = step.direction[improved]
+        self._last.working[best] = step.working[improved]
+        self._last.damped[best] = step.damped[improved]
+
+    def solution(self, inestimable: np.ndarray, *, separation: bool) -> Solution:
+        """What was found."""
+        likelihood, psi = self._whole, self._psi
+        separations: dict[int, Separation] = {}
+        if separation:
+            immovable = self._held[:, likelihood.n_intercept :]
+            for b in np.flatnonzero(may_separate(likelihood, psi, self._last)):
+                one = slice(b, b + 1)
+                columns = np.flatnonzero(immovable[b]).tolist()
+                found = find_separation(likelihood.replicates(one), self._last[one], held=columns)
+                if found is not None:
+                    separations[int(b)] = found
+        return Solution(
+            psi=psi,
+            nll=self._value - likelihood.constant,
+            steps=self._steps,
+            kkt_residual=self._residual,
+            newton_decrement=self._decrement * likelihood.total.numpy(),
+            active=self._bounded & (psi == 0.0),
+            inestimable=inestimable,
+            separations=separations,
+        )
+
+
+def _evaluate(
+    likelihood: ConvexLikelihood, psi: np.ndarray
+) -> tuple[tuple[Tensor, Tensor], np.ndarray]:
+    at = torch.from_numpy(psi)
+    predictors = likelihood.predict(at)
+    return predictors, likelihood.value(at, predictors).numpy()
 
 
 def _kkt_residual(
     psi: np.ndarray, gradient: np.ndarray, bounded: np.ndarray, held: np.ndarray
-) -> float:
+) -> np.ndarray:
     projected = np.where(bounded, psi - np.maximum(psi - gradient, 0.0), gradient)
-    return float(np.abs(projected[~held]).max(initial=0.0))
+    return np.abs(np.where(held, 0.0, projected)).max(-1)
 
 
-def _step_length(
+def _search(
     likelihood: ConvexLikelihood,
     psi: np.ndarray,
-    value: float,
-    gradient: np.ndarray,
+    value: np.ndarray,
+    slope: np.ndarray,
     direction: np.ndarray,
-) -> float:
-    """Armijo step halving; near the optimum, where differences drown in rounding, the full step."""
-    slope = float(gradient @ direction)
-    noise = 64 * np.finfo(float).eps * max(abs(value), 1.0)
+    bounded: np.ndarray,
+) -> tuple[np.ndarray, tuple[Tensor, Tensor], np.ndarray, np.ndarray]:
+    """Armijo step halving; near the optimum, where differences drown in rounding, the full step.
+
+    Returns:
+        New psi, its predictors and value, and which replicates moved.
+    """
+    noise = 64 * np.finfo(float).eps * np.maximum(np.abs(value), 1.0)
+
+    def attempt(
+        part: ConvexLikelihood, rows: np.ndarray | slice, length: float
+    ) -> tuple[np.ndarray, tuple[Tensor, Tensor], np.ndarray, np.ndarray]:
+        trial = psi[rows] + length * direction[rows]
+        trial[:, bounded] = np.maximum(trial[:, bounded], 0.0)
+        predictors, new = _evaluate(part, trial)
+        limit = value[rows] + _SUFFICIENT_DECREASE * length * slope[rows] + noise[rows]
+        return trial, predictors, new, np.isfinite(new) & (new <= limit)
+
+    found, predictors, values, moved = attempt(likelihood, slice(None), 1.0)
     length = 1.0
     for _ in range(_MAX_HALVINGS):
-        with np.errstate(invalid="ignore"):
-            (new,) = likelihood(psi + length * direction, order=0)
-        if np.isfinite(new) and new <= value + 1e-4 * length * slope + noise:
-            return length
-        length *= 0.5
-    return 0.0
-
-
-def _newton_direction(
-    psi: np.ndarray,
-    gradient: np.ndarray,
-    hessian: np.ndarray,
-    bounded: np.ndarray,
-    held: np.ndarray,
-) -> np.ndarray:
-    """Minimise the quadratic model over ``psi + d >= 0`` (bounded entries) by a primal active set.
-
-    Each round solves for the free parameters; the first bound met joins the working set, and once
-    none is met, the most negative multiplier leaves it.
-    """
-    direction = np.zeros_like(psi)
-    working = held | (bounded & (psi <= 0.0))
-    tolerance = 1e-15 * max(1.0, float(np.abs(gradient).max()))
-    for _ in range(20 * len(psi)):
-        free = np.flatnonzero(~working)
-        slope = gradient + hessian @ direction
-        move = np.zeros_like(psi)
-        move[free] = _solve_positive(hessian[np.ix_(free, free)], -slope[free])
-        position = psi + direction
-        hits = bounded & ~working & (position + move < 0.0)
-        if hits.any():
-            ratios = np.where(hits, position / np.where(hits, -move, 1.0), np.inf)
-            first = int(np.argmin(ratios))
-            direction += ratios[first] * move
-            direction[first] = -psi[first]
-            working[first] = True
-            continue
-        direction += move
-        multipliers = np.where(working & ~held, gradient + hessian @ direction, np.inf)
-        worst = int(np.argmin(multipliers))
-        if multipliers[worst] >= -tolerance:
+        if moved.all():
             break
-        working[worst] = False
-    return direction
-
-
-def _solve_positive(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Solve with a symmetric positive definite matrix, damping a numerically singular one."""
-    if len(right) == 0:
-        return right
-    scale = 1.0 / np.sqrt(np.maximum(np.diag(matrix), np.finfo(float).tiny))
-    scaled = matrix * np.outer(scale, scale)
-    damping = 0.0
-    while True:
-        try:
-            factor = scipy.linalg.cho_factor(
-                scaled + damping * np.eye(len(right)), check_finite=False
-            )
-        except scipy.linalg.LinAlgError:
-            damping = max(10 * damping, 1e-14)
-            continue
-        return scale * scipy.linalg.cho_solve(factor, scale * right, check_finite=False)
-
-
-def _dependent_columns(columns: np.ndarray) -> tuple[int, ...]:
-    """Columns that the constant and earlier columns already span, in the columns' own order."""
-    design = np.column_stack([np.ones(len(columns)), columns])
-    norms = np.linalg.norm(design, axis=0)
-    unit = design / np.where(norms > 0, norms, 1.0)
-    gram = unit.T @ unit
-    kept, dependent = [0], []
-    for j in range(1, design.shape[1]):
-        spanned = gram[j, kept] @ scipy.linalg.solve(
-            gram[np.ix_(kept, kept)], gram[kept, j], assume_a="pos"
-        )
-        # squared sine of the angle between the column and the span of the kept ones
-        if norms[j] == 0.0 or 1.0 - spanned < 1e-12:
-            dependent.append(j - 1)
-        else:
-            kept.append(j)
-    return tuple(dependent)
+        length *= 0.5
+        rows = np.flatnonzero(~moved)
+        part = likelihood.replicates(torch.from_numpy(rows))
+        trial, parts, new, accepted = attempt(part, rows, length)
+        chosen = rows[accepted]
+        found[chosen], values[chosen], moved[chosen] = trial[accepted], new[accepted], True
+        kept = torch.from_numpy(accepted)
+        for whole, some in zip(predictors, parts, strict=True):
+            whole[torch.from_numpy(chosen)] = some[kept]
+    return found, predictors, values, moved

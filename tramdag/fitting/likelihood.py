@@ -17,7 +17,11 @@ from __future__ import annotations
 
 import abc
 import copy
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Self
 
 import numpy as np
 import torch
@@ -25,17 +29,25 @@ from torch import Tensor
 from typing_extensions import override
 
 from tramdag.data import Values
+from tramdag.fitting.gram import WeightedGram
 from tramdag.node import Conditional, ContinuousConditional, OrdinalConditional
-from tramdag.transforms import positive
+from tramdag.transforms import BOUND, positive
 
-__all__ = ["ContinuousLikelihood", "ConvexLikelihood", "OrdinalLikelihood", "likelihood_of"]
+__all__ = [
+    "ContinuousLikelihood",
+    "ConvexLikelihood",
+    "OrdinalLikelihood",
+    "in_double",
+    "likelihood_of",
+]
 
-_BLOCK_ROWS = 65_536
+_ENCODED_ROWS = 65_536
+"""Rows encoded at a time, which bounds the memory of the encoding's temporaries."""
 
 
 @dataclass(frozen=True)
 class Local:
-    """A row's log-likelihood to second order in its two linear predictors.
+    """Every row's log-likelihood to second order in its two linear predictors.
 
     The predictors are (z, h') for a continuous node and the interval's (upper, lower) end for an
     ordinal one; both are linear in psi.
@@ -62,6 +74,15 @@ class Local:
         pure = first.T @ (first * k11.unsqueeze(-1)) + second.T @ (second * k22.unsqueeze(-1))
         return pure + mixed + mixed.T
 
+    def weighted(self, weights: Tensor | None) -> Local:
+        """The rows' log-likelihoods times their weights, ``(1, n)``; None changes nothing."""
+        if weights is None:
+            return self
+        (w,) = weights
+        g1, g2 = self.gradients
+        k11, k22, k12 = self.curvatures
+        return replace(self, gradients=(g1 * w, g2 * w), curvatures=(k11 * w, k22 * w, k12 * w))
+
     def extended(self, extra: tuple[Tensor, Tensor]) -> Local:
         """The same rows with more parameters; ``extra`` are their coefficients."""
         pairs = zip(self.designs, extra, strict=True)
@@ -70,13 +91,34 @@ class Local:
 
 
 class ConvexLikelihood(abc.ABC):
-    """Mean negative log-likelihood of a node as a function of psi, block by block of rows."""
+    """Mean negative log-likelihood of a node as a function of psi, for B replicates at once.
+
+    Replicates differ in psi, and may differ in the rows' weights; they share rows and designs.
+    With weights the sums over rows are weighted and divided by the replicate's sum of weights.
+    A row of weight zero counts as absent.
+
+    Attributes:
+        n_intercept: Number of offset and increments; psi goes on with the shift's weights.
+        shift: Standardised shift columns X, ``(n, p)``, float64 on the CPU, rows in ``order``.
+        order: Positions in the table of the rows as they are held, None if they are the same.
+        weights: Case weights of the rows as they are held, ``(B, n)``; None weighs all by one.
+        total: Sum of the weights, ``(B,)``; ``(1,)`` without weights.
+        constant: What a row's log density per unit of the column has beyond this likelihood, nats.
+    """
 
     n_intercept: int
-    """Number of offset and increments; psi goes on with the weights."""
-
     shift: Tensor
-    """Standardised shift columns X, (n, p), float64 on the CPU."""
+    order: Tensor | None = None
+    weights: Tensor | None = None
+    total: Tensor
+    constant: float = 0.0
+
+    def _set_weights(self, weights: Tensor | None) -> None:
+        self.weights, self.total = None, torch.tensor([self.n], dtype=torch.float64)
+        if weights is not None:
+            rows = weights if self.order is None else weights[:, self.order]
+            self.weights = rows.to(torch.float64).contiguous()
+            self.total = self.weights.sum(-1)
 
     @property
     def n(self) -> int:
@@ -84,168 +126,303 @@ class ConvexLikelihood(abc.ABC):
         return len(self.shift)
 
     @property
+    def n_replicates(self) -> int:
+        """Number of weight vectors, 1 without weights."""
+        return 1 if self.weights is None else len(self.weights)
+
+    @property
+    def n_parameters(self) -> int:
+        """Length of psi."""
+        return self.n_intercept + self.shift.shape[1]
+
+    @property
     def bounded(self) -> np.ndarray:
         """Which entries of psi are increments, bounded below by zero."""
-        mask = np.zeros(self.n_intercept + self.shift.shape[1], dtype=bool)
+        mask = np.zeros(self.n_parameters, dtype=bool)
         mask[1 : self.n_intercept] = True
         return mask
 
-    @abc.abstractmethod
-    def start(self) -> np.ndarray:
-        """A feasible psi with finite value."""
+    def replicates(self, chosen: Tensor | slice) -> Self:
+        """The likelihood of some of the replicates."""
+        if self.weights is None:
+            return self
+        part = copy.copy(self)
+        part.weights, part.total = self.weights[chosen], self.total[chosen]
+        return part
+
+    def unweighted(self) -> Self:
+        """The same rows with all weights one."""
+        part = copy.copy(self)
+        part._set_weights(None)
+        return part
 
     @abc.abstractmethod
-    def block(self, psi: Tensor, rows: slice, *, order: int) -> tuple[Tensor, ...]:
-        """Sums over rows: value, and for ``order=2`` also gradient and Hessian."""
+    def start(self) -> Tensor:
+        """A feasible psi with finite value for every replicate, ``(B, q)``."""
+
+    @abc.abstractmethod
+    def predict(self, psi: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows' two linear predictors (see :class:`Local`), ``(B, n)`` each."""
+
+    @abc.abstractmethod
+    def value(self, psi: Tensor, predictors: tuple[Tensor, Tensor]) -> Tensor:
+        """Mean value, ``(B,)``."""
+
+    @abc.abstractmethod
+    def derivatives(
+        self, psi: Tensor, predictors: tuple[Tensor, Tensor]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Gradient ``(B, q)`` and Hessian ``(B, q, q)`` of the mean value.
+
+        Sums over rows are torch's; what has the size of psi is NumPy's, whose calls cost less.
+        """
 
     @abc.abstractmethod
     def local(self, psi: np.ndarray) -> Local:
-        """Derivatives of every row's log-likelihood in its two linear predictors."""
+        """Derivatives of every row's weighted log-likelihood, for a single replicate."""
 
     def scores(self, psi: np.ndarray) -> np.ndarray:
-        """Gradient of every row's log-likelihood, shape ``(n, len(psi))``."""
-        return self.local(psi).scores().numpy()
+        """Gradient of every row's weighted log-likelihood, ``(n, q)``, in the table's order."""
+        scores = self.local(psi).scores()
+        if self.order is not None:
+            scores = torch.empty_like(scores).index_copy_(0, self.order, scores)
+        return scores.numpy()
 
     def __call__(self, psi: np.ndarray, *, order: int) -> tuple[np.ndarray, ...]:
-        """Mean value, and for ``order=2`` also gradient and Hessian."""
-        total: tuple[Tensor, ...] | None = None
-        for start in range(0, self.n, _BLOCK_ROWS):
-            part = self.block(torch.from_numpy(psi), slice(start, start + _BLOCK_ROWS), order=order)
-            total = part if total is None else tuple(map(torch.add, total, part))
-        assert total is not None
-        return tuple((term / self.n).numpy() for term in total)
+        """Mean value at one psi of a single replicate, with ``order=2`` gradient and Hessian."""
+        at = torch.from_numpy(np.asarray(psi)).unsqueeze(0)
+        predictors = self.predict(at)
+        terms = [self.value(at, predictors).numpy()]
+        if order == 2:
+            terms += self.derivatives(at, predictors)
+        return tuple(term[0] for term in terms)
+
+    def shift_gram(self) -> Tensor:
+        """Weighted Gram matrix of a constant and the shift columns, ``(B, 1 + p, 1 + p)``."""
+        weights = self.shift.new_ones(1, self.n) if self.weights is None else self.weights
+        p = self.shift.shape[1]
+        gram = weights.new_empty(len(weights), 1 + p, 1 + p)
+        gram[:, 0, 0] = weights.sum(-1)
+        gram[:, 0, 1:] = gram[:, 1:, 0] = weights @ self.shift
+        gram[:, 1:, 1:] = self._shift_gram(weights)
+        return gram
+
+    _shift_gram: WeightedGram
+
+    def _weighted(self, per_row: Tensor) -> Tensor:
+        return per_row if self.weights is None else per_row * self.weights
 
 
 class ContinuousLikelihood(ConvexLikelihood):
-    """A continuous node with a transform that is linear in its increments."""
+    """A continuous node with a transform that is linear in its increments.
 
-    def __init__(self, conditional: ContinuousConditional, values: Values) -> None:
-        encoded = conditional.encode(values)[:3]
-        self.C, self.dC, self.shift = (part.cpu() for part in encoded)
-        self._initial = conditional.transform.initial()
-        self.n_intercept = len(self._initial)
+    Args:
+        conditional: The node, float64, its scalings set.
+        values: Its rows.
+        weights: Case weights, ``(B, n)``, or None.
+    """
+
+    def __init__(
+        self, conditional: ContinuousConditional, values: Values, weights: Tensor | None = None
+    ) -> None:
+        initial = conditional.transform.initial()
+        self._initial = torch.cat([initial[:1], positive(initial[1:])]).to(torch.float64)
+        self.n_intercept = k = len(initial)
+        n, q = len(values[conditional.name]), k + len(conditional.linear.columns)
+        # one design (1, C, X), written block by block: temporaries of all rows would be larger
+        self._design = torch.empty(n, q, dtype=torch.float64)
+        self._slopes = torch.empty(n, k - 1, dtype=torch.float64)
+        self._design[:, 0] = 1.0
+        for rows, (C, dC, X, *_) in _encoded_blocks(conditional, values):
+            self._design[rows, 1:k], self._slopes[rows], self._design[rows, k:] = C, dC, X
+        self.shift = self._design[:, k:]
+        self._gram, self._slope_gram = WeightedGram(self._design), WeightedGram(self._slopes)
+        self._shift_gram = WeightedGram(self.shift)
+        self.constant = math.log(BOUND / float(conditional.half_range))
+        self._set_weights(weights)
 
     @override
-    def start(self) -> np.ndarray:
-        psi = np.zeros(self.n_intercept + self.shift.shape[1])
-        psi[0] = self._initial[0]
-        psi[1 : self.n_intercept] = torch.nn.functional.softplus(self._initial[1:])
+    def start(self) -> Tensor:
+        psi = torch.zeros(self.n_replicates, self.n_parameters, dtype=torch.float64)
+        psi[:, : self.n_intercept] = self._initial
         return psi
 
     @override
-    def block(self, psi: Tensor, rows: slice, *, order: int) -> tuple[Tensor, ...]:
-        z, slope = self._z_and_slope(psi, rows)
-        value = positive(z) + positive(-z) - torch.log(slope)
-        if order == 0:
-            return (value.sum(),)
-        G, F = self._design(rows), torch.sigmoid(z)
-        ratio = self.dC[rows] / slope.unsqueeze(-1)
-        gradient = G.T @ (2 * F - 1)
-        gradient[1 : self.n_intercept] -= ratio.sum(0)
-        hessian = G.T @ (G * (2 * F * torch.sigmoid(-z)).unsqueeze(-1))
-        hessian[1 : self.n_intercept, 1 : self.n_intercept] += ratio.T @ ratio
-        return value.sum(), gradient, hessian
+    def predict(self, psi: Tensor) -> tuple[Tensor, Tensor]:
+        z = psi @ self._design.T
+        slope = psi[:, 1 : self.n_intercept] @ self._slopes.T
+        if self.weights is not None:
+            # where no row is h may be flat, which costs nothing; without this 0 * inf is not 0
+            slope = torch.where(self.weights > 0, slope, 1.0)
+        return z, slope
+
+    @override
+    def value(self, psi: Tensor, predictors: tuple[Tensor, Tensor]) -> Tensor:
+        z, slope = predictors
+        return self._weighted(2 * positive(z) - z - torch.log(slope)).sum(-1) / self.total
+
+    @override
+    def derivatives(
+        self, psi: Tensor, predictors: tuple[Tensor, Tensor]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        z, slope = predictors
+        inner = slice(1, self.n_intercept)
+        F, pull = torch.sigmoid(z), self._weighted(1 / slope)
+        gradient = (self._weighted(2 * F - 1) @ self._design).numpy()
+        gradient[:, inner] -= (pull @ self._slopes).numpy()
+        hessian = self._gram(self._weighted(2 * F * torch.sigmoid(-z))).numpy()
+        hessian[:, inner, inner] += self._slope_gram(pull / slope).numpy()
+        total = self.total.numpy()
+        return gradient / total[:, None], hessian / total[:, None, None]
 
     @override
     def local(self, psi: np.ndarray) -> Local:
-        z, slope = self._z_and_slope(torch.from_numpy(psi), slice(None))
+        z, slope = (part[0] for part in self.predict(torch.from_numpy(psi).unsqueeze(0)))
         F = torch.sigmoid(z)
-        n_weights = self.shift.shape[1]
-        slope_design = torch.cat(
-            [z.new_zeros(len(z), 1), self.dC, z.new_zeros(len(z), n_weights)], -1
-        )
+        slope_design = torch.zeros_like(self._design)
+        slope_design[:, 1 : self.n_intercept] = self._slopes
         return Local(
-            designs=(self._design(slice(None)), slope_design),
+            designs=(self._design, slope_design),
             gradients=(1 - 2 * F, 1 / slope),
-            curvatures=(2 * F * (1 - F), 1 / slope**2, torch.zeros_like(z)),
-        )
-
-    def _z_and_slope(self, psi: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
-        increments, weights = psi[1 : self.n_intercept], psi[self.n_intercept :]
-        z = psi[0] + self.C[rows] @ increments + self.shift[rows] @ weights
-        return z, self.dC[rows] @ increments
-
-    def _design(self, rows: slice) -> Tensor:
-        C = self.C[rows]
-        return torch.cat([C.new_ones(len(C), 1), C, self.shift[rows]], -1)
+            curvatures=(2 * F * torch.sigmoid(-z), 1 / slope**2, torch.zeros_like(z)),
+        ).weighted(self.weights)
 
 
 class OrdinalLikelihood(ConvexLikelihood):
-    """An ordinal node: the proportional-odds model, logistic regression for two levels."""
+    """An ordinal node: the proportional-odds model, logistic regression for two levels.
 
-    def __init__(self, conditional: OrdinalConditional, values: Values) -> None:
-        level, shift = conditional.encode(values)[:2]
-        self.level, self.shift = level.cpu(), shift.cpu()
+    The rows are held sorted by level, so that sums within a level are sums over a slice.
+
+    Args:
+        conditional: The node, float64, its scalings set.
+        values: Its rows.
+        weights: Case weights, ``(B, n)``, or None.
+    """
+
+    def __init__(
+        self, conditional: OrdinalConditional, values: Values, weights: Tensor | None = None
+    ) -> None:
+        level = values[conditional.name].cpu()
+        n, p = len(level), len(conditional.linear.columns)
         self.levels = conditional.levels
         self.n_intercept = self.levels - 1
+        self.level, self.order = level.sort(stable=True)
+        place = torch.empty_like(self.order)
+        place[self.order] = torch.arange(n)
+        self._design = torch.empty(n, 1 + p, dtype=torch.float64)
+        self._design[:, 0] = 1.0
+        for rows, (_, X, *_) in _encoded_blocks(conditional, values):
+            self._design[place[rows], 1:] = X
+        self.shift = self._design[:, 1:]
+        self._shift_gram = WeightedGram(self.shift)
+        ends = torch.bincount(self.level, minlength=self.levels).cumsum(0).tolist()
+        self._slices = [slice(a, b) for a, b in pairwise([0, *ends])]
+        k = self.n_intercept
+        self._later = np.maximum.outer(np.arange(k), np.arange(k))
         # row k: the coefficients of theta_k in (a, gamma)
         self._cumulative = torch.ones(self.levels - 1, self.levels - 1, dtype=torch.float64).tril()
+        self._set_weights(weights)
 
     @override
-    def start(self) -> np.ndarray:
-        counts = torch.bincount(self.level, minlength=self.levels) + 0.5
-        below = counts.cumsum(0)[:-1] / counts.sum()
-        theta = torch.log(below / (1 - below)).to(torch.float64)
-        weights = torch.zeros(self.shift.shape[1], dtype=torch.float64)
-        return torch.cat([theta[:1], theta.diff(), weights]).numpy()
+    def _set_weights(self, weights: Tensor | None) -> None:
+        super()._set_weights(weights)
+        if self.weights is None:
+            counts = [float(rows.stop - rows.start) for rows in self._slices]
+            self.counts = torch.tensor([counts], dtype=torch.float64)
+        else:
+            parts = [self.weights[:, rows].sum(-1) for rows in self._slices]
+            self.counts = torch.stack(parts, -1)
 
     @override
-    def block(self, psi: Tensor, rows: slice, *, order: int) -> tuple[Tensor, ...]:
-        level = self.level[rows]
-        upper, lower = self.ends(psi, rows)
+    def replicates(self, chosen: Tensor | slice) -> Self:
+        part = super().replicates(chosen)
+        if part is not self:
+            part.counts = self.counts[chosen]
+        return part
+
+    @override
+    def start(self) -> Tensor:
+        shares = (self.counts + 0.5) / (self.counts + 0.5).sum(-1, keepdim=True)
+        theta = torch.logit(shares.cumsum(-1)[:, :-1])
+        psi = theta.new_zeros(len(theta), self.n_parameters)
+        psi[:, 0], psi[:, 1 : self.n_intercept] = theta[:, 0], theta.diff()
+        return psi
+
+    @override
+    def predict(self, psi: Tensor) -> tuple[Tensor, Tensor]:
+        """Upper and lower end of every row's latent interval, infinite at the outer levels."""
+        theta = psi[:, : self.n_intercept].cumsum(-1)
+        shift = psi[:, self.n_intercept :] @ self.shift.T
+        infinity = theta.new_full((len(theta), 1), torch.inf)
+        upper = torch.cat([theta, infinity], -1).index_select(-1, self.level) - shift
+        return upper, torch.cat([-infinity, theta], -1).index_select(-1, self.level) - shift
+
+    @override
+    def value(self, psi: Tensor, predictors: tuple[Tensor, Tensor]) -> Tensor:
+        upper, lower = predictors
+        rows = self._weighted(positive(-upper) + positive(lower)).sum(-1)
         # only inner levels have both ends; increment k is the gap of level k
-        counts = torch.bincount(level, minlength=self.levels)[1:-1].to(psi.dtype)
-        gaps = psi[1 : self.n_intercept]
-        mass = -torch.expm1(-gaps)
-        seen = counts > 0
-        log_mass = torch.where(seen, torch.log(mass), 0.0)
-        value = positive(-upper).sum() + positive(lower).sum() - (counts * log_mass).sum()
-        if order == 0:
-            return (value,)
-        A_upper, A_lower = self.designs(rows)
-        q_upper, p_lower = torch.sigmoid(-upper), torch.sigmoid(lower)
-        gradient = A_lower.T @ p_lower - A_upper.T @ q_upper
-        hessian = A_upper.T @ (A_upper * (q_upper * torch.sigmoid(upper)).unsqueeze(-1))
-        hessian += A_lower.T @ (A_lower * (p_lower * torch.sigmoid(-lower)).unsqueeze(-1))
-        inner = slice(1, self.n_intercept)
-        gradient[inner] -= torch.where(seen, counts * torch.exp(-gaps) / mass, 0.0)
-        curvature = torch.where(seen, counts * torch.exp(-gaps) / mass**2, 0.0)
-        hessian[inner, inner] += torch.diag(curvature)
-        return value, gradient, hessian
+        counts = self.counts[:, 1:-1]
+        log_mass = torch.log(-torch.expm1(-psi[:, 1 : self.n_intercept]))
+        return (rows - (counts * torch.where(counts > 0, log_mass, 0.0)).sum(-1)) / self.total
+
+    @override
+    def derivatives(
+        self, psi: Tensor, predictors: tuple[Tensor, Tensor]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        upper, lower = predictors
+        k, n_replicates = self.n_intercept, len(psi)
+        rows = upper.new_empty(4, *upper.shape)
+        torch.sigmoid(-upper, out=rows[0])
+        torch.sigmoid(lower, out=rows[1])
+        torch.mul(rows[:2], 1 - rows[:2], out=rows[2:])
+        if self.weights is not None:
+            rows *= self.weights
+        sums = np.stack([(rows[..., s] @ self._design[s]).numpy() for s in self._slices])
+        # theta_k is the upper end of level k and the lower end of level k + 1
+        pull = sums[1:, 1] - sums[:-1, 0]
+        bend = sums[:-1, 2] + sums[1:, 3]
+        gradient = np.empty((n_replicates, self.n_parameters))
+        gradient[:, :k] = _sums_from(pull[..., 0]).T
+        gradient[:, k:] = -pull[..., 1:].sum(0)
+        hessian = np.empty((n_replicates, self.n_parameters, self.n_parameters))
+        hessian[:, :k, :k] = _sums_from(bend[..., 0]).T[:, self._later]
+        hessian[:, :k, k:] = -_sums_from(bend[..., 1:]).transpose(1, 0, 2)
+        hessian[:, k:, :k] = hessian[:, :k, k:].transpose(0, 2, 1)
+        hessian[:, k:, k:] = self._shift_gram(rows[2] + rows[3]).numpy()
+        if k > 1:
+            counts = self.counts[:, 1:-1].numpy()
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                odds = np.where(counts > 0, 1 / np.expm1(psi[:, 1:k].numpy()), 0.0)
+            gradient[:, 1:k] -= counts * odds
+            np.einsum("bii->bi", hessian)[:, 1:k] += counts * odds * (1 + odds)
+        total = self.total.numpy()
+        return gradient / total[:, None], hessian / total[:, None, None]
 
     @override
     def local(self, psi: np.ndarray) -> Local:
-        upper, lower = self.ends(torch.from_numpy(psi), slice(None))
+        upper, lower = (part[0] for part in self.predict(torch.from_numpy(psi).unsqueeze(0)))
         inner = upper.isfinite() & lower.isfinite()
         gap = torch.where(inner, upper - lower, torch.inf)
         pull = 1 / torch.expm1(gap)
         bend = pull * (1 + pull)  # e^-d / (1 - e^-d)^2
         q_upper, p_lower = torch.sigmoid(-upper), torch.sigmoid(lower)
         return Local(
-            designs=self.designs(slice(None)),
+            designs=self.designs(),
             gradients=(q_upper + pull, -p_lower - pull),
             curvatures=(q_upper * (1 - q_upper) + bend, p_lower * (1 - p_lower) + bend, -bend),
-        )
+        ).weighted(self.weights)
 
     def at_level(self, level: int) -> OrdinalLikelihood:
-        """The same rows as if each had shown ``level``."""
+        """The same rows, unweighted, as if each had shown ``level``: for :meth:`local` alone."""
         other = copy.copy(self)
         other.level = torch.full_like(self.level, level)
+        other.weights = None
         return other
 
-    def ends(self, psi: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
-        """Upper and lower end of every row's latent interval, infinite at the outer levels."""
-        level = self.level[rows]
-        theta = self._cumulative @ psi[: self.n_intercept]
-        shift = self.shift[rows] @ psi[self.n_intercept :]
-        infinity = theta.new_full((1,), torch.inf)
-        return torch.cat([theta, infinity])[level] - shift, torch.cat([-infinity, theta])[
-            level
-        ] - shift
-
-    def designs(self, rows: slice) -> tuple[Tensor, Tensor]:
+    def designs(self) -> tuple[Tensor, Tensor]:
         """Coefficients of upper and lower end in psi; rows of zeros where an end is infinite."""
-        level, X = self.level[rows], self.shift[rows]
+        level, X = self.level, self.shift
         none = self._cumulative.new_zeros(1, self.n_intercept)
         upper = torch.cat([self._cumulative, none])[level]
         lower = torch.cat([none, self._cumulative])[level]
@@ -254,9 +431,44 @@ class OrdinalLikelihood(ConvexLikelihood):
         return torch.cat([upper, -X_upper], -1), torch.cat([lower, -X_lower], -1)
 
 
-def likelihood_of(conditional: Conditional, values: Values) -> ConvexLikelihood:
-    """The likelihood of a float64 node with a convex head, its networks taken as zero."""
+def _sums_from(parts: np.ndarray) -> np.ndarray:
+    """Sums over the first axis from each index to the end: from theta to offset and increments."""
+    return parts[::-1].cumsum(0)[::-1]
+
+
+def _encoded_blocks(
+    conditional: Conditional, values: Values
+) -> Iterator[tuple[slice, tuple[Tensor, ...]]]:
+    """The node's encoding block by block of rows, on the CPU."""
+    names = (conditional.name, *conditional.parents)
+    n = len(values[conditional.name])
+    for start in range(0, n, _ENCODED_ROWS):
+        rows = slice(start, start + _ENCODED_ROWS)
+        encoded = conditional.encode({name: values[name][rows] for name in names})
+        yield rows, tuple(part.cpu() for part in encoded)
+
+
+def in_double(conditional: Conditional) -> Conditional:
+    """The node in float64: itself, or a copy."""
+    if conditional.dtype == torch.float64:
+        return conditional
+    return copy.deepcopy(conditional).double()
+
+
+def likelihood_of(
+    conditional: Conditional, values: Values, weights: Tensor | None = None
+) -> ConvexLikelihood:
+    """The likelihood of a node with a convex head, in float64, its networks taken as zero.
+
+    Args:
+        conditional: The node; its scalings must be set.
+        values: Its rows.
+        weights: Case weights, ``(n,)`` or one row per replicate, ``(B, n)``; None weighs by one.
+    """
+    conditional = in_double(conditional)
+    if weights is not None:
+        weights = torch.atleast_2d(weights).cpu()
     if isinstance(conditional, ContinuousConditional):
-        return ContinuousLikelihood(conditional, values)
+        return ContinuousLikelihood(conditional, values, weights)
     assert isinstance(conditional, OrdinalConditional)
-    return OrdinalLikelihood(conditional, values)
+    return OrdinalLikelihood(conditional, values, weights)

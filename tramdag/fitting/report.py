@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
-__all__ = ["HISTORY_COLUMNS", "FitReport", "NodeReport"]
+__all__ = ["HISTORY_COLUMNS", "TRAJECTORY_COLUMNS", "FitReport", "NodeHistory", "NodeReport"]
 
 HISTORY_COLUMNS = ("node", "epoch", "train", "validation", "learning_rate", "seconds")
+TRAJECTORY_COLUMNS = ("node", "epoch", "parent", "level", "estimate")
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,9 @@ class NodeReport:
         node: The node's name.
         solver: ``"exact"`` (global optimum with certificate) or ``"adam"``.
         epochs: Newton steps, or passes over the training rows.
-        n: Rows that entered the likelihood.
-        nll: Mean negative log-likelihood on them at the final parameters, nats per row.
+        n: Rows that entered the likelihood; with case weights those of positive weight.
+        nll: Mean negative log-likelihood on them at the final parameters, nats per row, weighted
+            if they have weights.
         validation_nll: The same on the validation rows, None where there are none.
         converged: The certificate holds (exact), or the schedule ended by itself (adam).
         seconds: Wall time.
@@ -31,6 +34,7 @@ class NodeReport:
         inestimable: Coefficients held at zero, as ``parent`` or ``parent=level``.
         separated: Coefficients and cutpoints whose estimate runs off to infinity, as
             ``T=1 -> +inf`` or ``theta[5]``.
+        total_weight: Sum of the case weights, None without weights.
     """
 
     node: str
@@ -46,6 +50,12 @@ class NodeReport:
     active_bounds: tuple[int, ...] = ()
     inestimable: tuple[str, ...] = ()
     separated: tuple[str, ...] = ()
+    total_weight: float | None = None
+
+    @property
+    def log_likelihood(self) -> float:
+        """Log-likelihood of all rows, weighted if they have weights, nats."""
+        return -self.nll * (self.n if self.total_weight is None else self.total_weight)
 
     @property
     def separated_names(self) -> tuple[str, ...]:
@@ -54,26 +64,77 @@ class NodeReport:
 
 
 @dataclass(frozen=True)
+class NodeHistory:
+    """The course of one node's fit, an entry per epoch; for an exact fit the solution alone.
+
+    Attributes:
+        epoch: Numbers of the epochs; of an exact fit the number of Newton steps.
+        train: Mean negative log-likelihood over the epoch's batches, nats per row.
+        validation: Mean negative log-likelihood of the validation rows, or None.
+        learning_rate: Rate at the epoch's end, or None.
+        seconds: Since the node's fit began.
+        labels: Parent and level of every linear coefficient whose course is known; the level None
+            for a continuous parent.
+        estimates: These coefficients after every epoch, raw units; a list per epoch.
+    """
+
+    epoch: list[int]
+    train: list[float]
+    validation: list[float | None]
+    learning_rate: list[float | None]
+    seconds: list[float]
+    labels: list[tuple[str, object]] = field(default_factory=list)
+    estimates: list[list[float]] = field(default_factory=list)
+
+    def curve(self, node: str) -> pd.DataFrame:
+        """Columns :data:`HISTORY_COLUMNS`."""
+        names = HISTORY_COLUMNS[1:]
+        table = pd.DataFrame({"node": node, **{name: getattr(self, name) for name in names}})
+        return table.astype({"validation": float, "learning_rate": float})
+
+    def trajectory(self, node: str) -> pd.DataFrame:
+        """Columns :data:`TRAJECTORY_COLUMNS`, all coefficients of an epoch together."""
+        rows = [
+            (node, epoch, parent, pd.NA if level is None else level, estimate)
+            for epoch, estimates in zip(self.epoch, self.estimates, strict=False)
+            for (parent, level), estimate in zip(self.labels, estimates, strict=True)
+        ]
+        return pd.DataFrame(rows, columns=list(TRAJECTORY_COLUMNS))
+
+
+@dataclass(frozen=True)
 class FitReport:
     """Report of a whole fit.
 
     Attributes:
         node_reports: One per node, in causal order.
-        history: Columns node, epoch, train and validation (mean negative log-likelihood in nats per
-            row), learning_rate, seconds (since the node's fit began); one row per node and epoch,
-            for exact nodes the solution alone.
-        trajectories: Columns node, epoch, parent, level, estimate: the linear coefficients of
-            gradient-trained nodes after every epoch, raw units.
+        histories: Likewise, the course of each node's fit.
     """
 
     node_reports: tuple[NodeReport, ...]
-    history: pd.DataFrame = field(repr=False)
-    trajectories: pd.DataFrame = field(repr=False)
+    histories: tuple[NodeHistory, ...] = field(repr=False)
 
     @property
     def nodes(self) -> pd.DataFrame:
         """The node reports as a DataFrame, one row per node."""
         return pd.DataFrame([vars(report) for report in self.node_reports])
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """Columns node, epoch, train, validation, learning_rate, seconds; see NodeHistory."""
+        return pd.concat([h.curve(name) for name, h in self._by_node()], ignore_index=True)
+
+    @cached_property
+    def trajectories(self) -> pd.DataFrame:
+        """Columns node, epoch, parent, level, estimate, of gradient-trained nodes."""
+        tables = [h.trajectory(name) for name, h in self._by_node() if h.estimates and h.labels]
+        if tables:
+            return pd.concat(tables, ignore_index=True)
+        return pd.DataFrame(columns=list(TRAJECTORY_COLUMNS))
+
+    def _by_node(self) -> list[tuple[str, NodeHistory]]:
+        names = [report.node for report in self.node_reports]
+        return list(zip(names, self.histories, strict=True))
 
     @property
     def converged(self) -> bool:
@@ -93,10 +154,7 @@ class FitReport:
         """JSON-ready form, the inverse of :meth:`from_plain`."""
         return {
             "nodes": [vars(report) for report in self.node_reports],
-            "history": self.history.to_dict("list"),
-            "trajectories": self.trajectories.astype(object)
-            .where(self.trajectories.notna(), None)
-            .to_dict("list"),
+            "histories": [vars(history) for history in self.histories],
         }
 
     @classmethod
@@ -107,8 +165,8 @@ class FitReport:
             {k: tuple(v) if k in tuples else v for k, v in entry.items()}
             for entry in plain["nodes"]
         ]
-        reports = tuple(NodeReport(**entry) for entry in entries)
-        trajectories = pd.DataFrame(plain["trajectories"])
-        # JSON knows no <NA>: the level of a continuous parent comes back as None
-        trajectories["level"] = [pd.NA if v is None else v for v in trajectories["level"]]
-        return cls(reports, pd.DataFrame(plain["history"]), trajectories)
+        histories = [
+            NodeHistory(**{**entry, "labels": [tuple(label) for label in entry["labels"]]})
+            for entry in plain["histories"]
+        ]
+        return cls(tuple(NodeReport(**entry) for entry in entries), tuple(histories))

@@ -1,73 +1,51 @@
-"""Gradient training of one node: Adam with a learning-rate schedule, freezing, best weights.
+r"""Gradient training of a stack of nodes: Adam with a schedule, freezing and best weights.
 
-The joint likelihood separates over nodes, so each node has its own optimiser, schedule and end.
-What does not change during a fit (bases, encoded parents) is computed once.
+The joint likelihood separates over nodes and replicates, so each member of the stack has its own
+rate, end and best weights, while all of them move in one program. What does not change during a
+fit (bases, encoded parents) is computed once.
+
+References:
+    Kingma and Ba (2015), Adam: a method for stochastic optimization, ICLR.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from tramdag import latent
-from tramdag.data import Values
-from tramdag.errors import SpecError, name_list
+from tramdag.fitting.schedule import Progress, rate_factor
+from tramdag.fitting.settings import AdamSettings
+from tramdag.fitting.stack import Rows, Stack
 from tramdag.node import Conditional
-from tramdag.spec import is_whole_number
 from tramdag.transforms import inverse_positive, positive
 
-__all__ = ["SCHEDULES", "AdamResult", "AdamSettings", "fit_adam", "lift_increments", "mean_nll"]
+__all__ = ["AdamFits", "AdamResult", "TrainingRows", "fit_adam", "lift_increments", "mean_nll"]
 
-SCHEDULES = (None, "plateau", "onecycle", "cosine")
-"""Learning-rate schedules; None is constant."""
-
-_PLATEAU_FACTOR = 0.5
-_PLATEAU_END = 1e-3
-"""A plateau schedule ends when its rate has fallen to this fraction of the first."""
-
-_WARM_UP = 0.3
-_ONECYCLE_START = 1 / 25
 _SMALLEST_START_INCREMENT = 1e-2
 """Increments of a warm start are lifted to here: at zero the softplus has no gradient."""
 
-_EVALUATION_ROWS = 65_536
+_GATHERED_NUMBERS = 4_000_000
+"""Numbers of the rows that are gathered in one go; bounds the memory of large stacks."""
 
+_EVALUATION_NUMBERS = 4_000_000
+"""The same for evaluations."""
 
-@dataclass(frozen=True)
-class AdamSettings:
-    """Settings of a gradient fit; see :meth:`tramdag.CausalFlowDAG.fit` for their meaning."""
+STEP_DTYPE = torch.float32
+"""Gradients are taken in single precision, three times as fast on a processor and far more on most
+accelerators; their rounding is small beside the noise of batches. Parameters, moments, bases and
+validation values keep the nodes' own precision."""
 
-    epochs: int = 500
-    learning_rate: float = 1e-2
-    batch_size: int = 512
-    schedule: str | None = None
-    plateau_patience: int = 15
-    freeze_patience: int | None = None
-    min_delta: float = 1e-4
-    restore_best: bool = True
+_CHECK_EVERY = 8
+"""Epochs between two looks at which members have settled, on an accelerator."""
 
-    def __post_init__(self) -> None:
-        whole = {"epochs": self.epochs, "batch_size": self.batch_size}
-        whole["plateau_patience"] = self.plateau_patience
-        if self.freeze_patience is not None:
-            whole["freeze_patience"] = self.freeze_patience
-        for name, value in whole.items():
-            if not is_whole_number(value, at_least=1):
-                raise SpecError(f"fit: {name}={value!r} must be a whole number of at least 1.")
-            object.__setattr__(self, name, int(value))
-        if not self.learning_rate > 0 or not math.isfinite(self.learning_rate):
-            raise SpecError(f"fit: learning_rate={self.learning_rate!r} must be positive.")
-        if not self.min_delta >= 0:
-            raise SpecError(f"fit: min_delta={self.min_delta!r} must not be negative.")
-        if self.schedule not in SCHEDULES:
-            raise SpecError(
-                f"fit: schedule={self.schedule!r} is unknown; allowed are {name_list(SCHEDULES)}."
-            )
+_BETA = (0.9, 0.999)
+_EPSILON = 1e-8
 
 
 @dataclass
@@ -91,160 +69,231 @@ class AdamResult:
     settled: bool = False
 
 
+@dataclass
+class TrainingRows:
+    """The rows that the members of a stack learn from and are judged on.
+
+    Attributes:
+        rows: Encoded training rows.
+        index: Each member's own of them, shape ``(R, n)``.
+        held: Encoded validation rows, or the training rows again.
+        held_index: Each member's own of them, shape ``(R, n_held)``.
+        weights: Case weights of the training rows ``(R, n)``, with mean one, or None.
+        held_weights: Case weights of the validation rows ``(R, n_held)``, with mean one, or None.
+    """
+
+    rows: Rows
+    index: Tensor
+    held: Rows
+    held_index: Tensor
+    weights: Tensor | None = None
+    held_weights: Tensor | None = None
+
+    def steps_in(self, dtype: torch.dtype) -> TrainingRows:
+        """A copy whose training rows have another floating type; nothing else changes."""
+        return replace(self, rows=self.rows.to(dtype), held=copy.copy(self.held))
+
+    def keep(self, members: Tensor) -> None:
+        """Go on with some of the members."""
+        self.rows.keep(members)
+        self.held.keep(members)
+        self.index, self.held_index = self.index[members], self.held_index[members]
+        if self.weights is not None:
+            self.weights = self.weights[members]
+        if self.held_weights is not None:
+            self.held_weights = self.held_weights[members]
+
+
+@dataclass(frozen=True)
+class AdamFits:
+    """Fits of a stack's members.
+
+    Attributes:
+        flat: Their parameters, shape ``(R, P)``; with ``restore_best`` those of the best validation
+            value.
+        results: Their histories.
+    """
+
+    flat: Tensor
+    results: list[AdamResult]
+
+
 def fit_adam(
-    conditional: Conditional,
-    train: Values,
-    validation: Values | None,
+    laws: Sequence[Conditional],
+    flat: Tensor,
+    data: TrainingRows,
     settings: AdamSettings,
     *,
-    seed: int,
-    on_epoch: Callable[[int, float], None] = lambda epoch, nll: None,
-) -> AdamResult:
-    """Train one node by Adam from its present parameters.
+    seeds: Sequence[int],
+    on_epoch: Callable[[int, Tensor], None] | None = None,
+) -> AdamFits:
+    """Train members of one shape by Adam.
 
     Args:
-        conditional: The node; its parameters change in place.
-        train: Training rows.
-        validation: Rows that steer schedule, freezing and best weights; None lets the training
-            rows stand in.
+        laws: The distinct laws that the rows' owners refer to; they do not change.
+        flat: Each member's parameters at the start, shape ``(R, P)``.
+        data: Their rows.
         settings: Epochs, rates, patience.
-        seed: Seed of the batches' order.
-        on_epoch: Called after every epoch with its number (from 1) and validation value.
+        seeds: Seed of each member's order of batches.
+        on_epoch: Called after every epoch with its number (from 1) and the validation values of
+            the members that still move.
 
     Returns:
-        The history; with ``restore_best`` the node holds the weights of the best validation value.
+        Parameters and histories of all members.
     """
-    encoded = conditional.encode(train)
-    held_out = encoded if validation is None else conditional.encode(validation)
-    n = len(encoded[0])
-    generator = torch.Generator().manual_seed(latent.derive_seed(seed, "batches", conditional.name))
-    parameters = [p for p in conditional.parameters() if p.numel()]
-    optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate, fused=True)
-    rate = _Rate(settings, steps_per_epoch=math.ceil(n / settings.batch_size))
-    result, best = AdamResult(), _Best(settings.min_delta)
-    started = time.perf_counter()
-    for epoch in range(1, settings.epochs + 1):
-        total = torch.zeros((), dtype=conditional.dtype, device=encoded[0].device)
-        for batch in _batches(n, settings.batch_size, generator):
-            for group in optimizer.param_groups:
-                group["lr"] = rate.step()
-            rows = batch.to(encoded[0].device)
-            loss = -conditional.log_prob_encoded(*(part[rows] for part in encoded)).mean()
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            total += loss.detach() * len(batch)
-        value = mean_nll(conditional, held_out)
-        best.update(conditional, value)
-        result.train.append(total.item() / n)
-        result.validation.append(value)
-        result.learning_rate.append(rate.current)
-        result.seconds.append(time.perf_counter() - started)
-        result.beta.append(conditional.linear.beta.cpu())
-        on_epoch(epoch, value)
-        rate.after_epoch(improved=best.stale == 0)
-        frozen = settings.freeze_patience is not None and best.stale >= settings.freeze_patience
-        if frozen or rate.exhausted:
-            result.settled = True
+    training = _Training(laws, flat, data.steps_in(STEP_DTYPE), settings, seeds)
+    for epoch in range(training.epoch + 1, settings.epochs + 1):
+        training.run_epoch()
+        if on_epoch is not None:
+            on_epoch(epoch, training.log[-1][2])
+        if training.finished:
             break
-    else:
-        result.settled = settings.schedule in ("onecycle", "cosine")
-    if settings.restore_best:
-        best.restore(conditional)
-    return result
+    return training.fits()
+
+
+class _Training:
+    """The state of a stack's training between two epochs."""
+
+    def __init__(
+        self,
+        laws: Sequence[Conditional],
+        flat: Tensor,
+        data: TrainingRows,
+        settings: AdamSettings,
+        seeds: Sequence[int],
+    ) -> None:
+        self.settings, self.data = settings, data
+        self.stack = Stack(laws, data.rows.owner, flat)
+        self.stepper = Stack(laws, data.rows.owner, flat.to(STEP_DTYPE))
+        self.first_moment, self.second_moment = torch.zeros_like(flat), torch.zeros_like(flat)
+        self.progress = Progress.start(flat, settings)
+        self.orders = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.epoch = self.step = 0
+        self.alive = torch.arange(len(flat))
+        self.final = flat.clone()
+        self.settled = torch.zeros(len(flat), dtype=torch.bool)
+        # per epoch: the members, then train, validation, rate and beta of each, and the seconds
+        self.log: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor, float]] = []
+        self.started = time.perf_counter()
+
+    @property
+    def finished(self) -> bool:
+        """Whether no member moves any more."""
+        return len(self.alive) == 0
+
+    def run_epoch(self) -> None:
+        """One pass over the training rows, and what follows from it."""
+        settings, n = self.settings, self.data.index.shape[1]
+        n_steps = math.ceil(n / settings.batch_size)
+        device = self.stack.flat.device
+        draws = [torch.randperm(n, generator=self.orders[r]) for r in self.alive.tolist()]
+        order = torch.stack(draws).to(device)
+        total = torch.zeros(len(order), dtype=torch.float64, device=device)
+        per_batch = len(order) * settings.batch_size * self.data.rows.width
+        chunk_rows = max(1, _GATHERED_NUMBERS // per_batch) * settings.batch_size
+        for start in range(0, n, chunk_rows):
+            chosen = order[:, start : start + chunk_rows]
+            parts = self.data.rows.gather(self.data.index.gather(1, chosen))
+            weights = None if self.data.weights is None else self.data.weights.gather(1, chosen)
+            for low in range(0, chosen.shape[1], settings.batch_size):
+                rows = slice(low, low + settings.batch_size)
+                batch = tuple(part[:, rows] for part in parts)
+                factor = rate_factor(settings.schedule, self.step / (settings.epochs * n_steps))
+                rate = self.progress.rate * factor
+                total += self._step(batch, None if weights is None else weights[:, rows], rate)
+        self.epoch += 1
+        self._after_epoch(total / n, rate)
+
+    def _step(self, batch: tuple[Tensor, ...], weights: Tensor | None, rate: Tensor) -> Tensor:
+        """One step of Adam; returns the batch's sums of negative log-likelihoods, ``(R,)``."""
+        self.stepper.flat.copy_(self.stack.flat)
+        nll = -self.stepper.module.log_prob_encoded(*batch)
+        loss = nll if weights is None else nll * weights
+        gradient = self.stepper.gradient(loss.mean(1).sum()).to(self.stack.flat.dtype)
+        self.step += 1
+        beta_1, beta_2 = _BETA
+        self.first_moment.lerp_(gradient, 1 - beta_1)
+        self.second_moment.mul_(beta_2).addcmul_(gradient, gradient, value=1 - beta_2)
+        bias_1, bias_2 = 1 - beta_1**self.step, 1 - beta_2**self.step
+        spread = self.second_moment.sqrt().mul_(1 / math.sqrt(bias_2)).add_(_EPSILON)
+        move = self.first_moment * rate.to(gradient.dtype).unsqueeze(-1)
+        self.stack.flat.addcdiv_(move, spread, value=-1 / bias_1)
+        return loss.detach().sum(1).double()
+
+    def _after_epoch(self, train: Tensor, rate: Tensor) -> None:
+        settings, progress = self.settings, self.progress
+        data = self.data
+        value = mean_nll(self.stack, data.held, data.held_index, data.held_weights)
+        progress.after_epoch(value, self.stack.flat, settings)
+        beta = self.stack.module.linear.beta.clone()
+        seconds = time.perf_counter() - self.started
+        self.log.append((self.alive, train, value, rate, beta, seconds))
+        last = self.epoch == settings.epochs
+        if value.is_cuda and not last and self.epoch % _CHECK_EVERY:
+            return  # a look at the device's decisions would make the host wait for it
+        settled = progress.settled.cpu()
+        ended = torch.ones_like(settled) if last else settled
+        if not bool(ended.any()):
+            return
+        done = self.alive[ended]
+        kept = progress.best if settings.restore_best else self.stack.flat
+        self.final[done.to(kept.device)] = kept[ended.to(kept.device)]
+        self.settled[done] = settled[ended] | (settings.schedule in ("onecycle", "cosine"))
+        self._keep((~ended).nonzero().squeeze(-1))
+
+    def _keep(self, index: Tensor) -> None:
+        self.alive = self.alive[index]
+        if len(index) == 0:
+            return
+        on_device = index.to(self.stack.flat.device)
+        self.stack.keep(on_device)
+        self.stepper.keep(on_device)
+        self.progress.keep(on_device)
+        self.data.keep(on_device)
+        self.first_moment = self.first_moment[on_device]
+        self.second_moment = self.second_moment[on_device]
+
+    def fits(self) -> AdamFits:
+        """The members' parameters and histories."""
+        results = [AdamResult(settled=bool(settled)) for settled in self.settled]
+        for alive, train, value, rate, beta, seconds in self.log:
+            columns = train.tolist(), value.tolist(), rate.tolist(), beta.cpu()
+            for r, *entry in zip(alive.tolist(), *columns, strict=True):
+                if entry[2] == 0.0:
+                    continue  # settled, and not yet taken out of the stack
+                result = results[r]
+                result.train.append(entry[0])
+                result.validation.append(entry[1])
+                result.learning_rate.append(entry[2])
+                result.beta.append(entry[3])
+                result.seconds.append(seconds)
+        return AdamFits(self.final, results)
 
 
 @torch.no_grad()
-def mean_nll(conditional: Conditional, encoded: tuple[Tensor, ...]) -> float:
-    """Mean negative log-likelihood of encoded rows, in nats per row."""
-    n = len(encoded[0])
-    total = 0.0
-    for start in range(0, n, _EVALUATION_ROWS):
-        rows = slice(start, start + _EVALUATION_ROWS)
-        total -= conditional.log_prob_encoded(*(part[rows] for part in encoded)).sum().item()
+def mean_nll(stack: Stack, rows: Rows, index: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean negative log-likelihood of each member's rows, in nats per row.
+
+    Args:
+        stack: The members.
+        rows: Encoded rows.
+        index: Each member's own of them, shape ``(R, n)``.
+        weights: Case weights with mean one, shape ``(R, n)``, or None.
+
+    Returns:
+        Shape ``(R,)``, float64.
+    """
+    n = index.shape[1]
+    total = torch.zeros(len(stack), dtype=torch.float64, device=index.device)
+    size = max(1, _EVALUATION_NUMBERS // (len(stack) * rows.width))
+    for start in range(0, n, size):
+        block = slice(start, start + size)
+        nll = -stack.module.log_prob_encoded(*rows.gather(index[:, block]))
+        total += (nll if weights is None else nll * weights[:, block]).sum(1)
     return total / n
 
 
-@torch.no_grad()
-def lift_increments(conditional: Conditional) -> None:
-    """Move the increments of a convex head off zero, so that a gradient method can change them."""
-    increments = positive(conditional.intercept[1:]).clamp(min=_SMALLEST_START_INCREMENT)
-    conditional.intercept[1:] = inverse_positive(increments)
-
-
-def _batches(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    yield from torch.randperm(n, generator=generator).split(size)
-
-
-class _Best:
-    """The best validation value so far, its weights, and the epochs since it moved."""
-
-    def __init__(self, min_delta: float) -> None:
-        self._min_delta = min_delta
-        self._reference = math.inf
-        self._value = math.inf
-        self._state: dict[str, Tensor] = {}
-        self.stale = 0
-
-    def update(self, conditional: Conditional, value: float) -> None:
-        """Take note of an epoch's value; gains below min_delta do not reset ``stale``."""
-        if value < self._value:
-            self._value = value
-            self._state = {k: v.detach().clone() for k, v in conditional.state_dict().items()}
-        if value < self._reference - self._min_delta:
-            self._reference = value
-            self.stale = 0
-        else:
-            self.stale += 1
-
-    def restore(self, conditional: Conditional) -> None:
-        """Put the best weights back; none exist if every value was NaN."""
-        if self._state:
-            conditional.load_state_dict(self._state)
-
-
-class _Rate:
-    """The learning rate: per step for cosine and onecycle, per epoch for plateau."""
-
-    def __init__(self, settings: AdamSettings, *, steps_per_epoch: int) -> None:
-        self._settings = settings
-        self._total = settings.epochs * steps_per_epoch
-        self._step = 0
-        self._stale = 0
-        self.current = settings.learning_rate
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether a plateau schedule has reached its end."""
-        return self.current <= self._settings.learning_rate * _PLATEAU_END
-
-    def step(self) -> float:
-        """The rate of the next step."""
-        progress = self._step / self._total
-        self._step += 1
-        if self._settings.schedule == "cosine":
-            self.current = self._settings.learning_rate * _half_cosine(progress)
-        elif self._settings.schedule == "onecycle":
-            self.current = self._settings.learning_rate * _one_cycle(progress)
-        return self.current
-
-    def after_epoch(self, *, improved: bool) -> None:
-        """Let a plateau schedule count epochs without improvement."""
-        if self._settings.schedule != "plateau":
-            return
-        self._stale = 0 if improved else self._stale + 1
-        if self._stale > self._settings.plateau_patience:
-            self.current *= _PLATEAU_FACTOR
-            self._stale = 0
-
-
-def _half_cosine(progress: float) -> float:
-    return 0.5 * (1.0 + math.cos(math.pi * progress))
-
-
-def _one_cycle(progress: float) -> float:
-    """Cosine rise over the first 30 % of the steps, cosine fall to zero over the rest."""
-    if progress < _WARM_UP:
-        rise = 1.0 - _half_cosine(progress / _WARM_UP)
-        return _ONECYCLE_START + (1.0 - _ONECYCLE_START) * rise
-    return _half_cosine((progress - _WARM_UP) / (1.0 - _WARM_UP))
+def lift_increments(raw: Tensor) -> Tensor:
+    """Raw intercepts ``(..., n_params)``, increments off zero, where gradients can move them."""
+    increments = positive(raw[..., 1:]).clamp(min=_SMALLEST_START_INCREMENT)
+    return torch.cat([raw[..., :1], inverse_positive(increments)], -1)

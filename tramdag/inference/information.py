@@ -13,7 +13,6 @@ out, since no standard error exists for them.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +24,7 @@ from torch import Tensor
 
 from tramdag.data import Values
 from tramdag.errors import DataError, SpecError, name_list
-from tramdag.fitting.likelihood import likelihood_of
+from tramdag.fitting.likelihood import in_double, likelihood_of
 from tramdag.fitting.report import NodeReport
 from tramdag.node import Conditional, OrdinalConditional
 from tramdag.transforms import positive
@@ -70,34 +69,43 @@ class Information:
 
 
 @torch.no_grad()
-def information_of(conditional: Conditional, values: Values, entry: NodeReport) -> Information:
+def information_of(
+    conditional: Conditional,
+    values: Values,
+    entry: NodeReport,
+    *,
+    weights: Tensor | None = None,
+) -> Information:
     """Information of a fitted node from its training rows.
 
     Args:
         conditional: The fitted node.
         values: The rows that it was fitted to.
         entry: The node's report: what is not estimable or separated has no standard error.
+        weights: The rows' case weights, ``(n,)``, None if they have none. The observed information
+            is the weighted sum; a score counts with its weight, so that the sandwich takes rows,
+            not units of weight, as independent.
     """
-    double = copy.deepcopy(conditional).double()
-    weights = double.linear.weight.detach().cpu()
+    double = in_double(conditional)
+    shift_weights = double.linear.weight.detach().cpu()
     without = {*entry.inestimable, *entry.separated_names}
     estimable = np.array([label not in without for label in _column_names(double)], dtype=bool)
-    scores = scores_of(conditional, values)
     if double.is_classical:
-        increments = positive(double.intercept[1:]).detach().cpu()
-        increments = torch.where(increments < _AT_BOUND, 0.0, increments)
-        psi = torch.cat([double.intercept[:1].detach().cpu(), increments, weights]).numpy()
-        likelihood = likelihood_of(double, values)
+        psi, increments = _psi(double)
+        likelihood = likelihood_of(double, values, weights)
+        scores = likelihood.scores(psi)
         _, _, hessian = likelihood(psi, order=2)
-        observed = hessian * likelihood.n
-        inner = np.concatenate([[True], increments.numpy() > 0.0])
+        observed = hessian * float(likelihood.total)
+        inner = np.concatenate([[True], increments > 0.0])
         inner &= np.array([f"theta[{k}]" not in without for k in range(len(inner))])
     else:
-        psi = torch.cat([double.intercept.detach().cpu(), weights]).numpy()
+        psi = torch.cat([double.intercept.detach().cpu(), shift_weights]).numpy()
+        scores = scores_of(double, values, weights=weights)
         encoded = double.encode(values)
 
         def total_nll(parameters: Tensor) -> Tensor:
-            return -_log_prob_at(double, parameters, encoded).sum()
+            rows = _log_prob_at(double, parameters, encoded)
+            return -(rows if weights is None else weights.to(rows) * rows).sum()
 
         start = torch.from_numpy(psi).to(double.intercept.device)
         with torch.enable_grad():
@@ -108,13 +116,13 @@ def information_of(conditional: Conditional, values: Values, entry: NodeReport) 
 
 
 @torch.no_grad()
-def scores_of(conditional: Conditional, values: Values) -> np.ndarray:
-    """Score of every row in the parameters of :class:`Information`, shape ``(n, q)``."""
-    double = copy.deepcopy(conditional).double()
+def scores_of(
+    conditional: Conditional, values: Values, *, weights: Tensor | None = None
+) -> np.ndarray:
+    """Weighted score of every row in the parameters of :class:`Information`, ``(n, q)``."""
+    double = in_double(conditional)
     if double.is_classical:
-        increments = positive(double.intercept[1:])
-        psi = torch.cat([double.intercept[:1], increments, double.linear.weight]).cpu().numpy()
-        return likelihood_of(double, values).scores(psi)
+        return likelihood_of(double, values, weights).scores(_psi(double)[0])
     encoded = double.encode(values)
     parameters = torch.cat([double.intercept, double.linear.weight]).detach()
 
@@ -122,7 +130,16 @@ def scores_of(conditional: Conditional, values: Values) -> np.ndarray:
         return _log_prob_at(double, parameters, encoded)
 
     with torch.enable_grad():
-        return torch.func.jacfwd(rows)(parameters).detach().cpu().numpy()
+        scores = torch.func.jacfwd(rows)(parameters).detach()
+    return (scores if weights is None else scores * weights.to(scores).unsqueeze(-1)).cpu().numpy()
+
+
+def _psi(conditional: Conditional) -> tuple[np.ndarray, np.ndarray]:
+    """The solver's parameters of a classical node, and the increments among them."""
+    increments = positive(conditional.intercept[1:]).detach().cpu()
+    increments = torch.where(increments < _AT_BOUND, 0.0, increments)
+    offset, weights = conditional.intercept[:1].detach(), conditional.linear.weight.detach()
+    return torch.cat([offset.cpu(), increments, weights.cpu()]).numpy(), increments.numpy()
 
 
 def _log_prob_at(

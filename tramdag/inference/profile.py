@@ -10,13 +10,13 @@ shape, does not depend on the scale, and stays meaningful under separation, wher
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.optimize
 from scipy import stats
+from torch import Tensor
 
 from tramdag.data import Values
 from tramdag.errors import SpecError
@@ -53,7 +53,12 @@ class ProfileInterval:
 
 
 def profile_interval(
-    conditional: Conditional, values: Values, column: int, *, level: float
+    conditional: Conditional,
+    values: Values,
+    column: int,
+    *,
+    level: float,
+    weights: Tensor | None = None,
 ) -> ProfileInterval:
     """Profile interval of one linear coefficient of a classical node.
 
@@ -62,6 +67,7 @@ def profile_interval(
         values: Its training rows.
         column: Index into ``conditional.linear.columns``.
         level: Confidence level.
+        weights: The rows' case weights, ``(n,)``, None if they have none.
 
     Raises:
         SpecError: The node has networks, or the coefficient is not estimable.
@@ -70,31 +76,33 @@ def profile_interval(
         raise SpecError(
             f"node {conditional.name!r} has networks; profile intervals need a classical node."
         )
-    likelihood = likelihood_of(copy.deepcopy(conditional).double(), values)
-    psi, certificate = minimise(likelihood)
+    likelihood = likelihood_of(conditional, values, weights)
+    solution = minimise(likelihood)
+    certificate, separation = solution.certificate(), solution.separations.get(0)
     label = conditional.linear.columns[column].name
-    if column in certificate.inestimable:
+    held = certificate.inestimable
+    if column in held:
         raise SpecError(f"node {conditional.name!r}: {label} is not estimable from these rows.")
     index = likelihood.n_intercept + column
-    best = float(likelihood(psi, order=0)[0])
-    threshold = float(stats.chi2.ppf(level, 1)) / (2.0 * likelihood.n)
+    best, estimate = float(solution.nll[0]), float(solution.psi[0, index])
+    threshold = float(stats.chi2.ppf(level, 1)) / (2.0 * float(likelihood.total))
 
     def excess(weight: float) -> float:
-        constrained, _ = minimise(likelihood, fixed={index: weight})
-        return float(likelihood(constrained, order=0)[0]) - best - threshold
+        constrained = minimise(
+            likelihood, fixed={index: weight}, start=solution.psi, separation=False
+        )
+        return float(constrained.nll[0]) - best - threshold
 
-    held = certificate.inestimable
-    separation = find_separation(likelihood, psi, held=held)
     complete = separation is not None and best < _PERFECT
-    if complete and find_separation(likelihood, psi, held={*held, column}):
+    if complete and find_separation(likelihood, None, held={*held, column}):
         # every row stays perfectly explained whatever this coefficient is: they say nothing of it
         return ProfileInterval(np.nan, -np.inf, np.inf, level)
     direction = 0.0 if separation is None else float(np.sign(separation.weights[column]))
-    lower = -np.inf if direction < 0 else _cross(excess, psi[index], -_FIRST_STEP)
-    upper = np.inf if direction > 0 else _cross(excess, psi[index], _FIRST_STEP)
+    lower = -np.inf if direction < 0 else _cross(excess, estimate, -_FIRST_STEP)
+    upper = np.inf if direction > 0 else _cross(excess, estimate, _FIRST_STEP)
     scale = float(conditional.linear.scale[column])
-    estimate = direction * np.inf if direction else psi[index] / scale
-    return ProfileInterval(float(estimate), lower / scale, upper / scale, level)
+    raw = direction * np.inf if direction else estimate / scale
+    return ProfileInterval(raw, lower / scale, upper / scale, level)
 
 
 def _cross(excess: Callable[[float], float], start: float, step: float) -> float:

@@ -22,7 +22,6 @@ References:
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import partial
 
@@ -36,7 +35,7 @@ from torch.nn.functional import one_hot
 
 from tramdag.data import Values
 from tramdag.errors import SpecError
-from tramdag.fitting.likelihood import ConvexLikelihood, OrdinalLikelihood, likelihood_of
+from tramdag.fitting.likelihood import ConvexLikelihood, OrdinalLikelihood, in_double, likelihood_of
 from tramdag.inference.information import Information
 from tramdag.node import Conditional, ContinuousConditional
 from tramdag.transforms import Bernstein
@@ -51,13 +50,20 @@ _CUBIC = 4
 
 
 @torch.no_grad()
-def term_tests(conditional: Conditional, information: Information, values: Values) -> pd.DataFrame:
+def term_tests(
+    conditional: Conditional,
+    information: Information,
+    values: Values,
+    *,
+    weights: Tensor | None = None,
+) -> pd.DataFrame:
     """Score tests of every linear main effect of a classical node.
 
     Args:
         conditional: The fitted node.
         information: Its information.
         values: Its training rows.
+        weights: Their case weights, ``(n,)``, None if they have none.
 
     Returns:
         Columns node, parent, level, alternative (``"ci"`` or ``"smooth"``), statistic, df, p;
@@ -72,8 +78,8 @@ def term_tests(conditional: Conditional, information: Information, values: Value
             f"node {conditional.name!r} has networks or a spline; score tests need a classical "
             "node."
         )
-    double = copy.deepcopy(conditional).double()
-    likelihood = likelihood_of(double, values)
+    double = in_double(conditional)
+    likelihood = likelihood_of(double, values, weights)
     rows = []
     for j, column in enumerate(conditional.linear.columns):
         if len(column.parents) > 1 or not information.free[likelihood.n_intercept + j]:
@@ -162,8 +168,10 @@ def _expected_information(
         if 0 < level < likelihood.levels - 1 and psi[level] <= 0.0:
             continue  # a level without rows has no mass and no score
         at_level = likelihood.at_level(level)
-        upper, lower = at_level.ends(torch.from_numpy(psi), slice(None))
+        upper, lower = (e[0] for e in at_level.predict(torch.from_numpy(psi).unsqueeze(0)))
         probability = torch.sigmoid(upper) - torch.sigmoid(lower)
+        if likelihood.weights is not None:
+            probability = probability * likelihood.weights[0]
         scores = at_level.local(psi).extended(extension(at_level)).scores()
         part = scores.T @ (scores * probability.unsqueeze(-1))
         total = part if total is None else total + part

@@ -301,6 +301,7 @@ def _named_columns(experiment: Experiment) -> Iterator[tuple[str, str]]:
 
 
 _FIGURE_NEEDS = {
+    "calibration": "effects",
     "counterfactuals": "counterfactuals.curves",
     "coverage": "coverage",
     "densities": "interventions",
@@ -316,6 +317,11 @@ def _check_figures(experiment: Experiment) -> None:
         raise ConfigError(
             f"experiments.{experiment.name}.figures: {min(by_steps)!r} draws training by steps, "
             "but every model is solved exactly; leave the figure out."
+        )
+    if "forest" in experiment.figures and not any(m.exact for m in experiment.models.values()):
+        raise ConfigError(
+            f"experiments.{experiment.name}.figures: 'forest' draws the coefficients of models "
+            "that are solved exactly, of which there are none; leave the figure out."
         )
     for figure in experiment.figures:
         need = _FIGURE_NEEDS.get(figure)

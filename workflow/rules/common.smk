@@ -100,6 +100,24 @@ def fitted(name):
     return lambda wildcards: per_chunk(pattern, experiment=wildcards.experiment)
 
 
+def diagnosed(name):
+    """The tables by that name of every model of the experiment."""
+    pattern = f"<results>/diagnose/{{experiment}}/{{model}}/{{seeds}}/{name}.csv"
+    return lambda wildcards: per_chunk(pattern, experiment=wildcards.experiment)
+
+
+def calibration_file(wildcards):
+    """The rows of the trial, else those of the training file; None if each seed has its own."""
+    data = experiment_of(wildcards).data
+    return data.trial or data.file
+
+
+def specs_of(wildcards, *, exact=False):
+    """Specifications by model, of all of them or of those that are solved exactly."""
+    models = experiment_of(wildcards).models.items()
+    return {name: model.spec for name, model in models if model.exact or not exact}
+
+
 def truth_of(name):
     """The generator's table by that name, or nothing for a cohort of one's own."""
     return lambda wildcards: (

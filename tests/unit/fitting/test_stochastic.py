@@ -10,7 +10,7 @@ import torch
 
 from tramdag import CI, CS, LS, CausalFlowDAG, ContinuousNode, OrdinalNode, SpecError
 from tramdag.fitting import stochastic
-from tramdag.fitting.stochastic import SCHEDULES
+from tramdag.fitting.settings import SCHEDULES
 from tramdag.spec import Node
 
 N, EPOCHS, BATCH, RATE = 240, 30, 60, 1e-2
@@ -195,7 +195,7 @@ def test_evaluation_blocks_change_nothing(
     table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = fit(table, epochs=3)
-    monkeypatch.setattr(stochastic, "_EVALUATION_ROWS", 7)
+    monkeypatch.setattr(stochastic, "_EVALUATION_NUMBERS", 100)
     parts = fit(table, epochs=3)
     np.testing.assert_allclose(
         history_of(parts)["validation"], history_of(whole)["validation"], rtol=1e-11

@@ -1,0 +1,148 @@
+r"""Newton steps under lower bounds of zero: convex quadratic programs, many at once.
+
+Every program minimises :math:`g^T d + d^T H d / 2` subject to :math:`\psi_k + d_k \ge 0` for the
+bounded entries. First all of them are solved together by one batched Cholesky factorisation, with
+the bounds that held before as equalities (identity rows). Most steps end there: the solution is
+feasible and no multiplier is negative. For the others the program in :math:`x = \psi + d` is a
+least-squares problem, :math:`\min \|L^T x - c\|` with :math:`H = L L^T` and
+:math:`c = L^{-1}(H \psi - g)`. With the unbounded entries first, :math:`L^T` is triangular, so the
+bounded ones solve a non-negative least-squares problem of their own.
+
+References:
+    Nocedal and Wright (2006), Numerical Optimization, section 16.5; Lawson and Hanson (1995),
+    Solving Least Squares Problems, chapter 23.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.optimize
+import torch
+
+__all__ = ["NewtonStep", "bounded_newton_step", "times"]
+
+_LARGEST_DAMPING = 1e3
+"""Relative to a unit diagonal; only a matrix that is not finite needs more."""
+
+_MAX_PIVOTS = 30
+"""Exchanges of the non-negative least squares per entry; a few are usual."""
+
+_TINY = np.finfo(float).tiny
+
+
+@dataclass(frozen=True)
+class NewtonStep:
+    """Solutions of the quadratic programs.
+
+    Attributes:
+        direction: d, shape ``(B, q)``.
+        working: Entries whose bound holds with equality, shape ``(B, q)``, bool.
+        damped: Programs whose Hessian was numerically singular in the free entries, ``(B,)``.
+    """
+
+    direction: np.ndarray
+    working: np.ndarray
+    damped: np.ndarray
+
+    def __getitem__(self, chosen: slice) -> NewtonStep:
+        return NewtonStep(self.direction[chosen], self.working[chosen], self.damped[chosen])
+
+
+def bounded_newton_step(
+    psi: np.ndarray,
+    gradient: np.ndarray,
+    hessian: np.ndarray,
+    *,
+    bounded: np.ndarray,
+    held: np.ndarray,
+    working: np.ndarray,
+) -> NewtonStep:
+    """Minimise the quadratic models over ``psi + d >= 0`` in the bounded entries.
+
+    Args:
+        psi: Feasible points, shape ``(B, q)``.
+        gradient: Gradients there, shape ``(B, q)``.
+        hessian: Positive semidefinite Hessians, shape ``(B, q, q)``.
+        bounded: Entries with a lower bound of zero, shape ``(q,)``, bool.
+        held: Entries that must not move, none of them bounded, shape ``(B, q)``, bool.
+        working: Bounds expected to hold with equality, shape ``(B, q)``, bool.
+    """
+    scale = 1.0 / np.sqrt(np.maximum(np.einsum("bii->bi", hessian), _TINY))
+    scaled = hessian * (scale[:, :, None] * scale[:, None, :])
+    right = -gradient
+    direction = np.zeros_like(psi)
+    if working.any():
+        direction[working] = -psi[working]
+        right = right - times(hessian, direction)
+    factor, damped = _factor(scaled, working | held)
+    right = np.where(working | held, 0.0, right * scale)
+    move = torch.cholesky_solve(torch.from_numpy(right[..., None]), factor)[..., 0].numpy()
+    direction += move * scale
+    lowest = np.where(bounded, -psi, -np.inf)
+    wrong = direction < lowest
+    if working.any():
+        slope = gradient + times(hessian, direction)
+        tolerance = -1e-15 * np.maximum(np.abs(gradient).max(-1, keepdims=True), 1.0)
+        wrong |= working & (slope < tolerance)
+    step = NewtonStep(np.maximum(direction, lowest), working.copy(), damped)
+    violated = np.flatnonzero(wrong.any(-1))
+    if len(violated):
+        start = np.where(held[violated], 0.0, psi[violated] / scale[violated])
+        linear = times(scaled[violated], start) - (gradient * scale)[violated]
+        position, step.damped[violated] = _minima(
+            scaled[violated], linear, bounded=bounded, held=held[violated]
+        )
+        at_bound = bounded & (position == 0.0)
+        moved = np.where(at_bound, -psi[violated], (position - start) * scale[violated])
+        step.working[violated] = at_bound
+        step.direction[violated] = np.where(held[violated], 0.0, moved)
+    return step
+
+
+def _minima(
+    matrices: np.ndarray, linear: np.ndarray, *, bounded: np.ndarray, held: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Minimise ``x H x / 2 - x linear`` over x >= 0 in the bounded entries, zero where held."""
+    order = np.concatenate([np.flatnonzero(~bounded), np.flatnonzero(bounded)])
+    u = int((~bounded).sum())
+    held = held[:, order]
+    factor, damped = _factor(matrices[:, order][:, :, order], held)
+    right = torch.from_numpy(np.where(held, 0.0, linear[:, order])).unsqueeze(-1)
+    target = torch.linalg.solve_triangular(factor, right, upper=False)
+    solution = torch.zeros_like(target)
+    for x, L, c in zip(solution[:, u:, 0], factor[:, u:, u:], target[:, u:, 0], strict=True):
+        least, _ = scipy.optimize.nnls(L.T.numpy(), c.numpy(), maxiter=_MAX_PIVOTS * len(c))
+        x.copy_(torch.from_numpy(least))
+    rest = target[:, :u] - factor[:, u:, :u].mT @ solution[:, u:]
+    solution[:, :u] = torch.linalg.solve_triangular(factor[:, :u, :u].mT, rest, upper=True)
+    found = np.empty_like(linear)
+    found[:, order] = solution[..., 0].numpy()
+    return found, damped
+
+
+def times(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Products of matrices ``(B, q, q)`` with vectors ``(B, q)``."""
+    return (matrices @ vectors[..., None])[..., 0]
+
+
+def _factor(matrices: np.ndarray, fixed: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
+    """Cholesky factors with identity rows for fixed entries, and which needed damping."""
+    if fixed.any():
+        free = ~fixed
+        matrices = matrices * (free[:, :, None] & free[:, None, :])
+        np.einsum("bii->bi", matrices)[fixed] = 1.0
+    # torch says per matrix whether a factorisation failed, NumPy only that one did
+    factor, info = torch.linalg.cholesky_ex(torch.from_numpy(matrices))
+    damped = info.numpy() > 0
+    if damped.any():
+        identity = torch.eye(matrices.shape[-1], dtype=torch.float64)
+        bad, damping = np.flatnonzero(damped), 1e-14
+        while len(bad) and damping < _LARGEST_DAMPING:
+            lifted = torch.from_numpy(matrices[bad]) + damping * identity
+            factor[bad], info = torch.linalg.cholesky_ex(lifted)
+            bad = bad[info.numpy() > 0]
+            damping *= 10
+        factor[bad] = identity
+    return factor, damped

@@ -1,0 +1,148 @@
+"""Conditional laws of one shape as one tensor program: nodes and replicates side by side.
+
+The likelihood separates over nodes and over replicates, so the gradient of a sum of R losses is R
+gradients. A stack is one module whose parameters have a leading dimension R, all of them views of
+one matrix, which makes an optimiser's step a handful of operations whatever R is.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Hashable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tramdag.node import Conditional, ContinuousConditional
+
+__all__ = ["Rows", "Stack", "flatten", "restore", "shape_of"]
+
+
+def shape_of(law: Conditional) -> Hashable:
+    """What two conditional laws must share to stand in one stack."""
+    transform = type(law.transform) if isinstance(law, ContinuousConditional) else None
+    modules = tuple(type(module) for module in law.modules())
+    tensors = tuple((k, v.shape, v.dtype, v.device) for k, v in law.state_dict().items())
+    return transform, modules, tensors
+
+
+def flatten(law: Conditional) -> Tensor:
+    """A law's parameters in a row, a copy, shape ``(P,)``."""
+    return torch.cat([p.detach().flatten() for p in law.parameters()])
+
+
+@torch.no_grad()
+def restore(law: Conditional, row: Tensor) -> None:
+    """Set a law's parameters from a row as :func:`flatten` makes it."""
+    sizes = [p.numel() for p in law.parameters()]
+    for parameter, part in zip(law.parameters(), row.split(sizes), strict=True):
+        parameter.copy_(part.view(parameter.shape))
+
+
+class Stack:
+    """R members that share the shape of a conditional law, each with parameters of its own.
+
+    Args:
+        laws: Distinct laws of one shape; their buffers (scalings) are used, not their parameters.
+        owner: For each member the law that is its own, shape ``(R,)``.
+        flat: The parameters of each member in a row, shape ``(R, P)``.
+
+    Attributes:
+        module: A law whose parameters and buffers have the leading dimension R, in the dtype of
+            ``flat``.
+        flat: A copy of the given parameters; the module's parameters are views of it, so writing
+            into it moves the module.
+    """
+
+    def __init__(self, laws: Sequence[Conditional], owner: Tensor, flat: Tensor) -> None:
+        self.module = copy.deepcopy(laws[0]).to(flat.dtype)
+        self._shapes = [p.shape for p in laws[0].parameters()]
+        self._sizes = [p.numel() for p in laws[0].parameters()]
+        self.flat = flat.clone()
+        buffers = [dict(law.to(flat.dtype).named_buffers()) for law in copy.deepcopy(list(laws))]
+        self._buffers = {k: torch.stack([b[k] for b in buffers])[owner] for k in buffers[0]}
+        self._connect()
+
+    def _connect(self) -> None:
+        views = iter(self.flat.split(self._sizes, 1))
+        shapes = iter(self._shapes)
+        for module in self.module.modules():
+            for name, parameter in module._parameters.items():
+                if parameter is not None:
+                    view = next(views).view(len(self.flat), *next(shapes))
+                    module._parameters[name] = nn.Parameter(view)
+        for path, stacked in self._buffers.items():
+            parent, _, name = path.rpartition(".")
+            self.module.get_submodule(parent)._buffers[name] = stacked
+
+    def __len__(self) -> int:
+        return len(self.flat)
+
+    def keep(self, index: Tensor) -> None:
+        """Go on with some of the members, in the order of ``index (R',)``."""
+        self.flat = self.flat[index]
+        self._buffers = {k: v[index] for k, v in self._buffers.items()}
+        self._connect()
+
+    def gradient(self, loss: Tensor) -> Tensor:
+        """Gradient of a sum over members with respect to :attr:`flat`, shape ``(R, P)``."""
+        parameters = [p for p in self.module.parameters() if p.numel()]
+        parts = torch.autograd.grad(loss, parameters)
+        return torch.cat([part.flatten(1) for part in parts], 1)
+
+
+class Rows:
+    """Encoded rows of the members of a stack, from which batches are gathered in few operations.
+
+    Args:
+        encoded: Encodings by :meth:`~tramdag.node.Conditional.encode`, one per distinct law, all
+            of the same shapes.
+        owner: For each member the encoding that is its own, shape ``(R,)``.
+    """
+
+    def __init__(self, encoded: Sequence[tuple[Tensor, ...]], owner: Tensor) -> None:
+        first = encoded[0]
+        self.n = len(first[0])
+        self.owner = owner
+        self._is_float = [part.is_floating_point() for part in first]
+        self._is_vector = [part.ndim == 1 for part in first]
+        self._widths = [part[0].numel() for part in first if part.is_floating_point()]
+        packed = [
+            torch.cat([part.view(self.n, -1) for part in parts if part.is_floating_point()], 1)
+            for parts in encoded
+        ]
+        self._floats = torch.cat(packed)
+        self._others = [
+            torch.cat([parts[j] for parts in encoded])
+            for j, is_float in enumerate(self._is_float)
+            if not is_float
+        ]
+
+    @property
+    def width(self) -> int:
+        """Numbers per row."""
+        return self._floats.shape[1] + len(self._others)
+
+    def to(self, dtype: torch.dtype) -> Rows:
+        """The same rows in another floating type."""
+        other = copy.copy(self)
+        other._floats = self._floats.to(dtype)
+        return other
+
+    def keep(self, index: Tensor) -> None:
+        """Go on with the rows of some of the members."""
+        self.owner = self.owner[index]
+
+    def gather(self, index: Tensor) -> tuple[Tensor, ...]:
+        """Rows of every member, ``index (R, k) -> tensors (R, k, ...)``, parts as encoded."""
+        flat = (index + (self.owner * self.n).unsqueeze(-1)).flatten()
+        floats = self._floats.index_select(0, flat).view(*index.shape, -1)
+        pieces, others = iter(floats.split(self._widths, -1)), iter(self._others)
+        parts = []
+        for is_float, is_vector in zip(self._is_float, self._is_vector, strict=True):
+            if is_float:
+                piece = next(pieces)
+                parts.append(piece.squeeze(-1) if is_vector else piece)
+            else:
+                parts.append(next(others).index_select(0, flat).view(index.shape))
+        return tuple(parts)
