@@ -36,6 +36,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/crosscheck.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/coverage.smk"
 include: "workflow/rules/diagnose.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
@@ -46,9 +47,12 @@ localrules:
     all,
     calibration,
     counterfactuals,
+    coverage_figure,
+    coverage_summary,
     dag,
     densities,
     effects,
+    forecasts,
     forest,
     history,
     marginals,

@@ -58,21 +58,34 @@ def test_every_classical_node_has_its_rows(reference):
     counts = reference.groupby(["node", "quantity"]).size().to_dict()
     assert counts == {
         ("x", "log_likelihood"): 1,
+        ("x", "theta"): 20,
+        ("x", "std_error"): len(pick(reference, node="x", quantity="std_error")),
         ("group", "cutpoint"): 2,
+        ("group", "std_error"): 2,
         ("group", "log_likelihood"): 1,
         ("z", "coefficient"): 3,
-        ("z", "std_error"): 3,
+        ("z", "theta"): 20,
+        ("z", "std_error"): len(pick(reference, node="z", quantity="std_error")),
         ("z", "log_likelihood"): 1,
         ("t", "coefficient"): 1,
-        ("t", "std_error"): 1,
+        ("t", "std_error"): 2,
         ("t", "cutpoint"): 1,
         ("t", "log_likelihood"): 1,
         ("y", "coefficient"): 4,
-        ("y", "std_error"): 4,
+        ("y", "std_error"): 7,
         ("y", "cutpoint"): 3,
         ("y", "log_likelihood"): 1,
         ("y", "ate"): 1,
     }
+
+
+def test_a_theta_at_its_bound_has_no_standard_error(reference):
+    rows = pick(reference, node="x")
+    theta = pick(rows, quantity="theta").set_index("level")["value"]
+    known = set(pick(rows, quantity="std_error")["level"])
+    bound = set(theta.index[1:][np.diff(theta) == 0])
+    assert bound
+    assert known == set(theta.index) - bound
 
 
 def test_signs_are_those_of_the_library(reference):
@@ -203,6 +216,34 @@ def test_compare_keeps_every_reference_row_and_adds_the_differences():
     assert table["difference_in_se"].fillna(99).to_numpy() == pytest.approx([0.2, 99, 99, 99, 99])
 
 
+@pytest.mark.parametrize(
+    ("program", "ours", "holds"),
+    [
+        ("R polr", 0.5 * (1 + 9e-4), True),
+        ("R polr", 0.5 * (1 - 1.1e-3), False),
+        ("R polr (frozen)", 0.5 * (1 + 9e-4), True),
+        ("R glm", 0.5 * (1 + 2e-5), False),
+        ("statsmodels", 0.5 * (1 + 9e-6), True),
+        ("statsmodels", 0.5 * (1 + 1.1e-5), False),
+        ("scipy", np.nan, False),
+    ],
+)
+def test_a_standard_error_is_held_to_the_limit_of_its_program(program, ours, holds):
+    key = {"node": "a", "quantity": "std_error", "parent": "x", "level": None}
+    table = compare(
+        pd.DataFrame([key | {"estimate": ours}]),
+        pd.DataFrame([key | {"reference": program, "value": 0.5, "note": ""}]),
+    )
+    assert bool(table["holds"].item()) is holds
+
+
+def test_another_model_and_other_numbers_have_no_limit():
+    theirs = THEIRS.assign(reference="R polr semiparametric")
+    table = compare(OURS, pd.concat([theirs, THEIRS[THEIRS["quantity"] != "std_error"]]))
+    assert table["limit"].isna().all()
+    assert table["holds"].isna().all()
+
+
 def test_compare_gives_the_same_after_a_round_trip_through_csv(tmp_path):
     for name, table in (("ours", OURS), ("theirs", THEIRS)):
         table.to_csv(tmp_path / f"{name}.csv", index=False)
@@ -231,6 +272,7 @@ def test_our_rows_takes_the_tables_of_a_fit():
             "parent": ["x", None],
             "level": [None, 0],
             "estimate": [0.5, -1.0],
+            "std_error": [0.1, np.nan],
         }
     )
     nodes = pd.DataFrame({"node": ["y"], "n": [100], "nll": [0.75]})
@@ -239,6 +281,7 @@ def test_our_rows_takes_the_tables_of_a_fit():
     assert [(row["quantity"], row["parent"], row["estimate"]) for row in rows] == [
         ("coefficient", "x", 0.5),
         ("cutpoint", "", -1.0),
+        ("std_error", "x", 0.1),
         ("log_likelihood", "", -75.0),
         ("ate", "t", 0.2),
     ]
@@ -384,10 +427,11 @@ def test_freezing_refuses_to_replace_what_differs(stroke, tmp_path, in_r_process
     assert in_r_process(freeze_reference, cohort) is False
     table = tmp_path / "ref_ls" / "r.csv"
     changed = pd.read_csv(table)
-    changed.loc[5, "value"] += 1e-4
+    row = changed.index[changed["quantity"] == "cutpoint"][1]
+    changed.loc[row, "value"] += 1e-4
     changed.to_csv(table, index=False)
     before = table.read_bytes()
-    with pytest.raises(ClassicalFitError, match="differs from R in line 7"):
+    with pytest.raises(ClassicalFitError, match=f"differs from R in line {row + 2}"):
         in_r_process(freeze_reference, cohort)
     assert table.read_bytes() == before
 

@@ -87,7 +87,12 @@ def test_every_finding_is_listed_at_once() -> None:
 def test_defaults_are_filled_in_at_every_depth() -> None:
     complete = complete_config(minimal())
     assert complete["seeds"] == {"exact": 3, "network": 3}
-    assert complete["limits"] == {"rows": None, "epochs": None, "seeds": None}
+    assert complete["limits"] == {
+        "rows": None,
+        "epochs": None,
+        "seeds": None,
+        "replicates": None,
+    }
     assert complete["experiments"]["small"]["counterfactuals"]["seed_offset"] == 999
     assert complete["experiments"]["small"]["models"]["ls"]["fit"] == {}
 

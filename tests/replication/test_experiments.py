@@ -161,6 +161,48 @@ def test_a_history_of_exact_fits_is_refused() -> None:
         load(figures=["history"])
 
 
+STUDY = {"model": "m", "replicates": 500, "rows": 2000}
+
+
+def test_a_study_of_coverage_is_cut_into_jobs_and_no_data_set_is_lost() -> None:
+    study = load(coverage=STUDY | {"replicates_per_job": 200}).coverage
+    assert study is not None
+    assert study.level == 0.95
+    assert study.chunks() == ["0-199", "200-399", "400-499"]
+
+
+def test_limits_lower_a_study_of_coverage_too() -> None:
+    top = {"limits": {"rows": 300, "replicates": 5}}
+    study = load(coverage=STUDY, top=top).coverage
+    assert study is not None
+    assert (study.replicates, study.rows) == (5, 300)
+    assert load(coverage=STUDY).coverage != study
+
+
+def test_a_study_of_coverage_needs_an_exact_model() -> None:
+    with pytest.raises(ConfigError, match=r"coverage\.model: 'm' is no model .* such are none"):
+        load(NETWORK, coverage=STUDY)
+
+
+def test_a_study_of_coverage_needs_a_process(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.touch()
+    with pytest.raises(ConfigError, match="need a process to draw them from"):
+        load(data={"file": str(file)}, coverage=STUDY)
+
+
+def test_the_coverage_of_an_effect_needs_a_fixed_population() -> None:
+    effect = {"treatment": "x2", "outcome": "x2", "at_most": 1}
+    with pytest.raises(ConfigError, match=r"needs a fixed population, data\.trial"):
+        load(coverage=STUDY, effects=[effect])
+
+
+@pytest.mark.parametrize("figure", ["coverage", "forecasts"])
+def test_a_new_figure_without_its_study_is_refused(figure: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{figure}' draws .*, of which there are none"):
+        load(figures=[figure])
+
+
 def test_an_unknown_name_in_only_is_refused() -> None:
     with pytest.raises(ConfigError, match="'f' is no experiment; allowed are e"):
         load(top={"only": ["f"]})

@@ -9,11 +9,14 @@ from scipy import stats
 from replication.metrics import (
     UNIFORM_SHARE,
     brier_score,
+    calibration_bins,
+    expected_calibration_error,
     histogram,
     kl_divergence,
     log_score,
     mean_estimate,
     odds_ratio,
+    ranked_probability_score,
     root_mean_square,
     summarise,
 )
@@ -136,6 +139,41 @@ def test_true_probabilities_have_the_best_expected_scores() -> None:
     right, wrong = (np.tile(p, (levels.size, 1)) for p in (truth, other))
     assert log_score(right, levels).mean() > log_score(wrong, levels).mean()
     assert brier_score(right, levels).mean() < brier_score(wrong, levels).mean()
+
+
+def test_the_ranked_probability_score_weighs_how_far_a_miss_is() -> None:
+    pmf = np.array([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+    found = ranked_probability_score(pmf, np.array([2, 1, 2]))
+    assert found == pytest.approx([0.2**2 + 0.5**2, 1.0, 2.0])
+
+
+def test_the_ranked_probability_score_of_two_levels_is_half_the_brier_score() -> None:
+    p = np.random.default_rng(1).uniform(size=50)
+    pmf, levels = np.column_stack([1 - p, p]), (p > 0.3).astype(int)
+    half = brier_score(pmf, levels) / 2
+    assert ranked_probability_score(pmf, levels) == pytest.approx(half)
+
+
+def test_bins_hold_frequencies_and_every_row_once() -> None:
+    predicted = np.array([0.0, 0.04, 0.06, 0.55, 1.0])
+    table = calibration_bins(predicted, np.array([False, True, False, True, True]), bins=10)
+    assert table["bin"].tolist() == [0, 5, 9]
+    assert table["rows"].tolist() == [3, 1, 1]
+    assert table["predicted"].to_numpy() == pytest.approx([0.1 / 3, 0.55, 1.0])
+    assert table["observed"].to_numpy() == pytest.approx([1 / 3, 1.0, 1.0])
+    error = expected_calibration_error(table)
+    assert error == pytest.approx((3 * (1 / 3 - 0.1 / 3) + 0.45) / 5)
+
+
+def test_events_of_the_predicted_probability_are_calibrated() -> None:
+    rng = np.random.default_rng(10)
+    p = rng.uniform(size=20_000)
+    table = calibration_bins(p, rng.uniform(size=p.size) < p)
+    distance = (table["observed"] - table["predicted"]).abs()
+    # five errors of a frequency; the spread of p within a bin makes it a little smaller
+    assert (distance < 5 * table["mc_error"]).all()
+    wrong = calibration_bins(p**2, rng.uniform(size=p.size) < p)
+    assert expected_calibration_error(wrong) > 10 * expected_calibration_error(table)
 
 
 def test_the_odds_ratio_of_a_logistic_shift_is_its_exponential() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -97,21 +98,22 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         process=PROCESS,
         questions=QUESTIONS,
         counterfactuals={"interventions": [{"do": {"x1": 0.5}}], "seed_offset": 9},
-        sizes={"fresh_rows": 300, "counterfactual_rows": 20},
+        sizes={"fresh_rows": 300, "counterfactual_rows": 20, "forecast_rows": 30},
         threads=1,
-        **{level: str(folder / f"{level}.csv") for level in ("l1", "l2", "l3")},
+        **{level: str(folder / f"{level}.csv") for level in EVALUATED},
     )
     return folder
 
 
-FIT_TABLES = ("nodes", "history", "trajectories", "coefficients")
+EVALUATED = ("l1", "l2", "l3", "forecasts", "calibration")
+FIT_TABLES = ("nodes", "history", "trajectories", "coefficients", "parameters")
 
 
 def test_training_rows_carry_their_seed(results: Path) -> None:
     assert pd.read_csv(results / "train.csv")["seed"].value_counts().to_dict() == {0: 200, 1: 200}
 
 
-@pytest.mark.parametrize("name", [*FIT_TABLES, "estimated_interventions", "l1", "l2", "l3"])
+@pytest.mark.parametrize("name", [*FIT_TABLES, "estimated_interventions", *EVALUATED])
 def test_every_table_is_tidy_with_a_row_per_seed(results: Path, name: str) -> None:
     table = pd.read_csv(results / f"{name}.csv")
     assert list(table.columns[:3]) == ["experiment", "model", "seed"]
@@ -135,16 +137,21 @@ def test_the_three_levels_measure_what_they_say(results: Path) -> None:
     assert set(l3["metric"]) == {"absolute error", "log score", "Brier score", "total variation"}
     assert l1["value"].notna().all()
     assert l3["value"].notna().all()
+    forecasts = pd.read_csv(results / "forecasts.csv")
+    assert set(forecasts["forecast"]) >= {"counterfactual pmf", "one draw"}
+    assert forecasts["value"].notna().all()
 
 
 def test_tables_and_scorecard_follow_from_the_parts(results: Path, tmp_path: Path) -> None:
-    names = ("fits", "coefficients", "effects", "l1", "l2", "l3", "crosscheck")
+    levels = ("l1", "l2", "l3", "forecasts")
+    names = ("fits", "coefficients", "effects", *levels, "crosscheck", "coverage")
     parts = {
         "fits": [str(results / "nodes.csv")],
         "coefficients": [str(results / "coefficients.csv")],
         "effects": [str(results / "estimated_effects.csv")],
         "crosscheck": [],
-        **{level: [str(results / f"{level}.csv")] for level in ("l1", "l2", "l3")},
+        "coverage": [],
+        **{level: [str(results / f"{level}.csv")] for level in levels},
     }
     tidy = [str(tmp_path / f"{name}.csv") for name in (*names, "truth")]
     script("tables")(
@@ -207,7 +214,9 @@ def test_without_r_the_committed_results_are_compared_and_marked(
     age = table.query("node == 'mRS_3m' and quantity == 'coefficient' and parent == 'Age'")
     assert age["value"].item() == pytest.approx(0.0525525, abs=1e-7)
     shifts = table[table["quantity"] == "coefficient"].rename(columns={"value": "estimate"})
-    shifts.assign(parameter="shift").to_csv(tmp_path / "coefficients.csv", index=False)
+    shifts.assign(parameter="shift", std_error=np.nan).to_csv(
+        tmp_path / "parameters.csv", index=False
+    )
     nodes = pd.DataFrame({"node": ["mRS_3m"], "n": [1275], "nll": [1.0], "seed": [0]})
     nodes.to_csv(tmp_path / "nodes.csv", index=False)
     average = {"effect": "T on mRS_3m <= 2", "population": "trial rows", "quantity": "ATE"}
@@ -216,7 +225,7 @@ def test_without_r_the_committed_results_are_compared_and_marked(
     )
     script("crosscheck")(
         references=[str(tmp_path / "r.csv")],
-        coefficients=str(tmp_path / "coefficients.csv"),
+        parameters=str(tmp_path / "parameters.csv"),
         nodes=str(tmp_path / "nodes.csv"),
         effects=str(tmp_path / "effects.csv"),
         identity=["stroke-ls", "ls"],

@@ -43,6 +43,7 @@ class BernsteinFit:
         coefficients: :math:`\beta`, log odds ratios of X <= x per unit of a column.
         std_errors: From the observed information with the increments at their bound held there.
         theta: Increasing coefficients of the Bernstein polynomial, latent scale.
+        theta_std_errors: Likewise; NaN for a theta whose increment is held at its bound.
         log_likelihood: Sum over rows, in nats, of the density per unit of x.
         n: Number of rows.
         n_active: Increments that are zero, that is, monotonicity constraints that bind.
@@ -55,6 +56,7 @@ class BernsteinFit:
     coefficients: Floats
     std_errors: Floats
     theta: Floats
+    theta_std_errors: Floats
     log_likelihood: float
     n: int
     n_active: int
@@ -138,19 +140,32 @@ def fit_bernstein(
         )
     free = p > problem.lower
     information = len(x) * problem.hessian(p)[np.ix_(free, free)]
-    errors = np.sqrt(np.diag(np.linalg.inv(information)))
+    covariance = np.zeros((len(p), len(p)))
+    covariance[np.ix_(free, free)] = np.linalg.inv(information)
+    jacobian = _to_raw_scale(n_coefs, center, scale)
+    errors = np.sqrt(np.diag(jacobian @ covariance @ jacobian.T))
     coefficients = p[n_coefs:] / scale
     return BernsteinFit(
         names=tuple(names),
         coefficients=coefficients,
-        std_errors=errors[len(errors) - len(names) :] / scale,
+        std_errors=errors[n_coefs:],
         theta=p[:n_coefs].cumsum() - center @ coefficients,
+        theta_std_errors=np.where(free[:n_coefs], errors[:n_coefs], np.nan),
         log_likelihood=-len(x) * problem.value(p),
         n=len(x),
         n_active=int((~free).sum()),
         optimality_residual=residual,
         source=f"scipy SLSQP {scipy.__version__}",
     )
+
+
+def _to_raw_scale(n_coefs: int, center: Floats, scale: Floats) -> Floats:
+    """Jacobian of (theta, beta) per raw unit with respect to p, on standardised columns."""
+    jacobian = np.zeros((n_coefs + len(scale), n_coefs + len(scale)))
+    jacobian[:n_coefs, :n_coefs] = np.tril(np.ones((n_coefs, n_coefs)))
+    jacobian[:n_coefs, n_coefs:] = -center / scale
+    jacobian[n_coefs:, n_coefs:] = np.diag(1.0 / scale)
+    return jacobian
 
 
 def _cumulative_basis(t: Floats, n_coefs: int) -> tuple[Floats, Floats]:

@@ -200,6 +200,7 @@ def _interval(
 def _training_rows(claim: Claim, tables: Mapping[str, pd.DataFrame]) -> float:
     """Training rows of the model that a claim is about, NaN for a claim about no model."""
     experiment, model = claim.identity
-    fits = tables["fits"]
+    # the data sets of a study of coverage have a size of their own
+    fits = tables["coverage" if claim.table == "coverage" else "fits"]
     rows = fits.loc[(fits["experiment"] == experiment) & (fits["model"] == model), "n"]
     return float(rows.max()) if len(rows) else math.nan

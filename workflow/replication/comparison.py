@@ -16,6 +16,7 @@ from scipy.stats import wasserstein_distance
 
 import tramdag as td
 from replication.evaluation import arm_risks, load_model
+from replication.forecasts import score_forecasts
 from replication.job import derive_seed
 from replication.metrics import (
     Estimate,
@@ -34,6 +35,7 @@ from replication.reference import (
     trial_population,
     true_shift,
 )
+from replication.worlds import affected_nodes, counterfactual_rows, true_pmf
 from simulations.scm import StructuralModel
 
 __all__ = [
@@ -61,7 +63,7 @@ def compare_models(
     estimated: Mapping[str, pd.DataFrame],
     true: Mapping[str, pd.DataFrame],
 ) -> dict[str, pd.DataFrame]:
-    """The tables ``l1``, ``l2`` and ``l3`` of the models of several seeds.
+    """The tables ``l1``, ``l2``, ``l3``, ``forecasts`` and ``calibration`` of several seeds.
 
     Args:
         folder: Folder of the fitted models.
@@ -76,7 +78,11 @@ def compare_models(
     """
     generator = make_generator(process)
     population = trial_population(generator, sizes["fresh_rows"])
-    collected: dict[str, list[pd.DataFrame]] = {"l1": [], "l2": [], "l3": []}
+    collected: dict[str, list[pd.DataFrame]] = {}
+    asked = {
+        "interventions": [entry["do"] for entry in counterfactuals["interventions"]],
+        "seed_offset": counterfactuals["seed_offset"],
+    }
     for seed in seeds:
         flow = load_model(folder, seed)
         stream = derive_seed(*identity, seed, "evaluate")
@@ -98,19 +104,21 @@ def compare_models(
                     compare_counterfactuals(
                         flow,
                         generator,
-                        interventions=[entry["do"] for entry in counterfactuals["interventions"]],
-                        seed_offset=counterfactuals["seed_offset"],
                         n=sizes["counterfactual_rows"],
                         stream=stream,
+                        **asked,
                     ),
                     compare_curves(own["curves"], true["curves"]),
                 ],
                 ignore_index=True,
             ),
         }
+        found["forecasts"], found["calibration"] = score_forecasts(
+            flow, generator, n=sizes["forecast_rows"], stream=stream, **asked
+        )
         for name, frame in found.items():
             key = dict(zip(("experiment", "model"), identity, strict=True)) | {"seed": seed}
-            collected[name].append(frame.assign(**key)[[*key, *frame.columns]])
+            collected.setdefault(name, []).append(frame.assign(**key)[[*key, *frame.columns]])
     return {name: pd.concat(frames, ignore_index=True) for name, frames in collected.items()}
 
 
@@ -201,14 +209,14 @@ def compare_counterfactuals(
     """
     rows: list[tuple[str, str, str, float, float, float, int]] = []
     for do in interventions:
-        factual, actual = _counterfactual_rows(generator, do, n=n, seed_offset=seed_offset)
+        factual, actual = counterfactual_rows(generator, do, n=n, seed_offset=seed_offset)
         predicted = flow.sample(do=dict(do), u=flow.abduct(factual, seed=stream))
-        for node in _affected(generator, do):
+        for node in affected_nodes(generator, do):
             came_true = actual[node].to_numpy()
             scored = (
                 _score_law(
                     flow.counterfactual_pmf(factual, node, do=dict(do)).to_numpy(),
-                    _true_pmf(generator, factual, do, node),
+                    true_pmf(generator, factual, do, node),
                     came_true,
                 )
                 if node in generator.levels
@@ -249,25 +257,6 @@ def _joined(estimated: pd.DataFrame, true: pd.DataFrame, *, on: list[str]) -> pd
     )
 
 
-def _counterfactual_rows(
-    generator: StructuralModel, do: Mapping[str, float], *, n: int, seed_offset: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Fresh rows and what they would have been, from abducted noise or from shared latents."""
-    if hasattr(generator, "true_counterfactual"):
-        factual = generator.observational(n, seed_offset=seed_offset)
-        return factual, generator.true_counterfactual(factual, do)
-    return generator.counterfactual_pair(n, do, seed_offset=seed_offset)
-
-
-def _affected(generator: StructuralModel, do: Mapping[str, float]) -> list[str]:
-    """Effects of the intervened nodes, which alone differ between the worlds."""
-    changed = set(do)
-    for node in generator.columns:
-        if changed & set(generator.parents[node]):
-            changed.add(node)
-    return [node for node in generator.columns if node in changed and node not in do]
-
-
 def _score_law(
     pmf: np.ndarray, reference: np.ndarray | None, came_true: np.ndarray
 ) -> list[tuple[str, np.ndarray, float]]:
@@ -283,13 +272,3 @@ def _score_law(
     if reference is not None:
         scored.append(("total variation", np.abs(pmf - reference).sum(axis=1) / 2, 0.0))
     return scored
-
-
-def _true_pmf(
-    generator: StructuralModel, rows: pd.DataFrame, do: Mapping[str, float], node: str
-) -> np.ndarray | None:
-    """The true counterfactual pmf of the last node, where the generator knows it."""
-    if node != generator.columns[-1] or not hasattr(generator, "true_counterfactual_pmf"):
-        return None
-    pmf: np.ndarray = generator.true_counterfactual_pmf(rows, do)
-    return pmf

@@ -19,13 +19,31 @@ from replication.classical_fit import ClassicalFitError
 from replication.crosscheck_programs import PYTHON_PROGRAMS, R_PROGRAMS
 from replication.crosscheck_table import COLUMNS, KEYS, Spec, reference_rows, tidy
 from replication.experiments import is_classical_node
-from replication.frozen_r import read_frozen
+from replication.frozen_r import FROZEN, read_frozen
 from replication.job import read_csv, write_csv
 from replication.polr import r_unavailable_reason
 
-__all__ = ["compare", "crosscheck_r", "crosscheck_statsmodels", "our_rows", "reference_rows"]
+__all__ = [
+    "STD_ERROR_LIMITS",
+    "compare",
+    "crosscheck_r",
+    "crosscheck_statsmodels",
+    "our_rows",
+    "reference_rows",
+]
 
 _log = logging.getLogger(__name__)
+
+STD_ERROR_LIMITS: Mapping[str, float] = {
+    "R polr": 1e-3,
+    "R glm": 1e-5,
+    "statsmodels": 1e-5,
+    "scipy": 1e-5,
+}
+"""Relative difference up to which a standard error equals that of a program. polr's comes from a
+coarse numerical Hessian. polr on quantile groups fits another model, so it has no limit."""
+
+_PARAMETERS = {"shift": "coefficient", "cutpoint": "cutpoint", "theta": "theta"}
 
 _Path = str | Path
 _Effects = Sequence[Mapping[str, Any]]
@@ -97,12 +115,13 @@ def crosscheck_statsmodels(
 
 
 def our_rows(
-    coefficients: pd.DataFrame, nodes: pd.DataFrame, effects: pd.DataFrame | None = None
+    parameters: pd.DataFrame, nodes: pd.DataFrame, effects: pd.DataFrame | None = None
 ) -> pd.DataFrame:
     """The library's estimates in the layout that :func:`compare` takes.
 
     Args:
-        coefficients: Columns node, parameter (``shift`` or ``cutpoint``), parent, level, estimate.
+        parameters: Columns node, parameter (``shift``, ``cutpoint`` or ``theta``), parent, level,
+            estimate and std_error.
         nodes: The fit report: columns node, n and nll (mean negative log-likelihood).
         effects: Columns treatment, outcome, at_most and estimate, one row per average effect.
 
@@ -110,11 +129,16 @@ def our_rows(
         Columns node, quantity, parent, level and estimate, after a column seed if every table
         has one.
     """
-    quantity = coefficients["parameter"].map({"shift": "coefficient", "cutpoint": "cutpoint"})
+    quantity = parameters["parameter"].map(_PARAMETERS)
+    errors = parameters[parameters["std_error"].notna()]
     likelihoods = nodes.assign(
         quantity="log_likelihood", parent="", level=None, estimate=-nodes["n"] * nodes["nll"]
     )
-    tables = [coefficients.assign(quantity=quantity), likelihoods]
+    tables = [
+        parameters.assign(quantity=quantity),
+        errors.assign(quantity="std_error", estimate=errors["std_error"]),
+        likelihoods,
+    ]
     if effects is not None:
         named = effects.rename(
             columns={"outcome": "node", "treatment": "parent", "at_most": "level"}
@@ -135,8 +159,9 @@ def compare(ours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         ``reference`` row by row with the added columns estimate (missing where the library has
-        none), difference = estimate - value, relative_difference = difference / abs(value), and
-        difference_in_se, the difference of a coefficient in standard errors of that reference.
+        none), difference = estimate - value, relative_difference = difference / abs(value),
+        difference_in_se, the difference of a parameter in standard errors of that reference, and
+        for standard errors the limit of abs(relative_difference) and whether it holds.
 
     Raises:
         ValueError: Two rows of ``ours`` have the same key.
@@ -152,19 +177,30 @@ def compare(ours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     joined = right.merge(left, on=keys, how="left")
     difference = joined["estimate"] - joined["value"]
     scale = joined["value"].abs()
+    relative = difference / scale.where(scale > 0)
+    limit = _limits(joined)
     return joined.assign(
         difference=difference,
-        relative_difference=difference / scale.where(scale > 0),
+        relative_difference=relative,
         difference_in_se=difference / _std_errors(joined, keys),
+        limit=limit,
+        # a number that one side lacks was not compared, which is no success
+        holds=(relative.abs() <= limit).astype("boolean").where(limit.notna()),
     )
 
 
 def _std_errors(table: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
-    """Standard error of each coefficient by the same reference; missing for other rows."""
-    errors = table[table["quantity"] == "std_error"].assign(quantity="coefficient")
-    on = [*keys, "reference"]
-    matched = table[on].merge(errors[[*on, "value"]], on=on, how="left")
-    return matched["value"].set_axis(table.index)
+    """Standard error of each parameter by the same reference; missing for other rows."""
+    on = [*(key for key in keys if key != "quantity"), "reference"]
+    errors = table.loc[table["quantity"] == "std_error", [*on, "value"]]
+    matched = table[on].merge(errors, on=on, how="left")["value"].set_axis(table.index)
+    return matched.where(table["quantity"].isin(_PARAMETERS.values()))
+
+
+def _limits(table: pd.DataFrame) -> pd.Series:
+    """The limit of each standard error; missing for other rows and for programs without one."""
+    program = table["reference"].str.removesuffix(FROZEN)
+    return program.map(STD_ERROR_LIMITS).where(table["quantity"] == "std_error")
 
 
 def _fitting(

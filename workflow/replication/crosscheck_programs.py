@@ -8,7 +8,7 @@ from typing import Any
 from replication.bernstein_mle import fit_bernstein
 from replication.classical import fit_logit, fit_ordered_model
 from replication.classical_fit import ClassicalFitError, Floats
-from replication.crosscheck_table import EncodedParents, Programs, coefficient_rows
+from replication.crosscheck_table import EncodedParents, Programs, coefficient_rows, intercept_rows
 from replication.polr import fit_glm, fit_polr, fit_semiparametric
 
 __all__ = ["PYTHON_PROGRAMS", "R_PROGRAMS"]
@@ -28,7 +28,7 @@ def _semiparametric_rows(
 def _bernstein_rows(
     values: Floats, encoded: EncodedParents, node: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    """Coefficients and log-likelihood of the same model; an affine h is one of degree 1."""
+    """Coefficients, theta and log-likelihood of the same model; an affine h is one of degree 1."""
     transform = node.get("transform", "bernstein")
     if transform not in ("bernstein", "affine"):
         raise ClassicalFitError(f"the transform {transform!r} is not part of the cross-check")
@@ -36,6 +36,8 @@ def _bernstein_rows(
     fit = fit_bernstein(values, encoded.matrix, encoded.names, n_coefs=n_coefs)
     note = f"{fit.n_active} increments at zero" if fit.n_active else ""
     yield from coefficient_rows(encoded, fit.coefficients, fit.std_errors, note=note)
+    if transform == "bernstein":
+        yield from intercept_rows("theta", fit.theta, fit.theta_std_errors, note=note)
     yield {"quantity": "log_likelihood", "value": fit.log_likelihood, "note": note}
 
 

@@ -1,9 +1,9 @@
 """One tidy table of what classical programs say about the classical nodes of a specification.
 
-Every number is a row: a coefficient, its standard error, a cutpoint, a log-likelihood or an
-average effect. Signs follow the library: for an ordinal node shifts are subtracted from the
-cutpoints, as in polr; for a continuous node they are added to h, so polr's coefficients change
-sign.
+Every number is a row: a coefficient, a cutpoint, a theta (the Bernstein coefficients of a
+continuous node), the standard error of one of these, a log-likelihood or an average effect. Signs
+follow the library: for an ordinal node shifts are subtracted from the cutpoints, as in polr; for a
+continuous node they are added to h, so polr's coefficients change sign.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ __all__ = [
     "Spec",
     "coefficient_rows",
     "encode_parents",
+    "intercept_rows",
     "reference_rows",
     "terms_of",
     "tidy",
@@ -130,9 +131,9 @@ def reference_rows(
             P(outcome <= at_most) under treatment 1 minus that under 0.
 
     Returns:
-        Columns node, reference, quantity (coefficient, std_error, cutpoint, log_likelihood, ate),
-        parent ("" where none), level (of an ordinal parent, of a cutpoint, or at_most), value and
-        note.
+        Columns node, reference, quantity (coefficient, cutpoint, theta, std_error, log_likelihood,
+        ate), parent ("" where none), level (of an ordinal parent, of a cutpoint or theta, or
+        at_most), value and note. A std_error has the parent and level of its parameter.
     """
     rows: list[_Row] = []
     for node in filter(lambda name: is_classical_node(spec[name]), spec):
@@ -196,8 +197,7 @@ def _node_rows(
 def _ordinal_rows(fit: ClassicalFit, encoded: EncodedParents) -> Iterator[_Row]:
     note = "; ".join(fit.warnings)
     yield from coefficient_rows(encoded, fit.coefficients, fit.std_errors, note=note)
-    for level, value in enumerate(fit.cutpoints):
-        yield {"quantity": "cutpoint", "level": level, "value": value, "note": note}
+    yield from intercept_rows("cutpoint", fit.cutpoints, fit.cutpoint_std_errors, note=note)
     yield {"quantity": "log_likelihood", "value": fit.log_likelihood, "note": note}
 
 
@@ -211,6 +211,19 @@ def coefficient_rows(
         key = {"parent": parent, "level": level, "note": note}
         yield {"quantity": "coefficient", "value": value, **key}
         yield {"quantity": "std_error", "value": error, **key}
+
+
+def intercept_rows(
+    quantity: str, values: Floats, std_errors: Floats, *, note: str = ""
+) -> Iterator[_Row]:
+    """Two rows per cutpoint of an ordinal node or theta of a continuous one, as for coefficients.
+
+    A theta without a standard error, where monotonicity binds, has one row.
+    """
+    for level, (value, error) in enumerate(zip(values, std_errors, strict=True)):
+        yield {"quantity": quantity, "level": level, "value": value, "note": note}
+        if np.isfinite(error):
+            yield {"quantity": "std_error", "level": level, "value": error, "note": note}
 
 
 def _effect_row(

@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from replication.chunks import chunk_label, chunks, seeds_of
 from replication.config import ConfigError
+from replication.coverage_plan import Coverage, load_coverage
 
 __all__ = [
+    "Coverage",
     "Data",
     "Experiment",
     "Model",
@@ -85,8 +88,7 @@ class Model:
 
     def chunks(self) -> list[str]:
         """Labels of the groups of seeds that one job each handles, such as ``0-2``."""
-        starts = range(0, len(self.seeds), self.seeds_per_job)
-        return [chunk_label(self.seeds[i : i + self.seeds_per_job]) for i in starts]
+        return chunks(self.seeds, self.seeds_per_job)
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ class Experiment:
     effects: Sequence[Mapping[str, Any]] = ()
     odds_ratios: Sequence[Mapping[str, Any]] = ()
     counterfactuals: Mapping[str, Any] = field(default_factory=dict)
+    coverage: Coverage | None = None
     figures: Sequence[str] = ()
 
     @property
@@ -184,17 +187,6 @@ def _convex(term: Mapping[str, Any]) -> bool:
     return term["kind"] == "ls" or (term["kind"] == "vc" and "hidden" not in term)
 
 
-def chunk_label(seeds: Sequence[int]) -> str:
-    """``"3"`` for one seed, ``"0-2"`` for a run of seeds."""
-    return str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]}-{seeds[-1]}"
-
-
-def seeds_of(label: str) -> list[int]:
-    """The seeds behind a label of :func:`chunk_label`."""
-    first, _, last = label.partition("-")
-    return list(range(int(first), int(last or first) + 1))
-
-
 def _experiment(name: str, entry: Mapping[str, Any], config: Mapping[str, Any]) -> Experiment:
     data = _data(name, entry["data"], config["limits"])
     models = {
@@ -213,6 +205,12 @@ def _experiment(name: str, entry: Mapping[str, Any], config: Mapping[str, Any]) 
         effects=entry["effects"],
         odds_ratios=entry["odds_ratios"],
         counterfactuals=entry["counterfactuals"],
+        coverage=load_coverage(
+            name,
+            entry,
+            exact=[key for key, model in models.items() if model.exact],
+            limits=config["limits"],
+        ),
         figures=entry["figures"],
     )
     _check_columns(experiment)
@@ -305,8 +303,10 @@ def _named_columns(experiment: Experiment) -> Iterator[tuple[str, str]]:
 _FIGURE_NEEDS = {
     "calibration": "effects",
     "counterfactuals": "counterfactuals.curves",
+    "coverage": "coverage",
     "densities": "interventions",
     "effects": "effects",
+    "forecasts": "counterfactuals.interventions",
     "shift_curves": "shifts",
 }
 
@@ -327,11 +327,9 @@ def _check_figures(experiment: Experiment) -> None:
         need = _FIGURE_NEEDS.get(figure)
         if need is None:
             continue
-        found = (
-            experiment.counterfactuals.get("curves")
-            if need == "counterfactuals.curves"
-            else getattr(experiment, need)
-        )
+        place, _, key = need.partition(".")
+        found = getattr(experiment, place)
+        found = found.get(key) if key else found
         if not found:
             raise ConfigError(
                 f"experiments.{experiment.name}.figures: {figure!r} draws {need}, of which there "

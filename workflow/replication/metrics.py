@@ -17,11 +17,14 @@ __all__ = [
     "QUANTILES",
     "Estimate",
     "brier_score",
+    "calibration_bins",
+    "expected_calibration_error",
     "histogram",
     "kl_divergence",
     "log_score",
     "mean_estimate",
     "odds_ratio",
+    "ranked_probability_score",
     "root_mean_square",
     "summarise",
 ]
@@ -163,6 +166,53 @@ def brier_score(pmf: FloatArray, levels: NDArray[np.int_]) -> FloatArray:
     hit = np.zeros_like(pmf)
     hit[np.arange(len(levels)), levels] = 1.0
     return ((pmf - hit) ** 2).sum(axis=1)
+
+
+def ranked_probability_score(pmf: FloatArray, levels: NDArray[np.int_]) -> FloatArray:
+    r"""Ranked probability score :math:`\sum_{k < K - 1} (P_k - 1[y \le k])^2`, 0 is best.
+
+    P is the cumulative law, so that a near miss costs less than a far one; shapes as above.
+
+    References:
+        Epstein (1969), Journal of Applied Meteorology 8.
+    """
+    below = pmf.cumsum(axis=1)[:, :-1]
+    came_true = levels[:, None] <= np.arange(pmf.shape[1] - 1)
+    return ((below - came_true) ** 2).sum(axis=1)
+
+
+def calibration_bins(
+    predicted: FloatArray, happened: NDArray[np.bool_], *, bins: int = 10
+) -> pd.DataFrame:
+    r"""Predicted probabilities against frequencies in bins of equal width.
+
+    Args:
+        predicted: Probabilities of an event, shape ``(n,)``.
+        happened: Whether it happened, shape ``(n,)``.
+        bins: Number of bins between 0 and 1.
+
+    Returns:
+        DataFrame with a row per bin that holds a row: bin, predicted (mean probability), observed
+        (frequency), mc_error (:math:`\sqrt{\bar p (1 - \bar p) / n}` of the mean probability: the
+        spread of the frequency if the prediction is right) and rows.
+    """
+    number = np.minimum((predicted * bins).astype(int), bins - 1)
+    table = pd.DataFrame(
+        {"bin": number, "predicted": predicted, "observed": happened.astype(float)}
+    )
+    grouped = table.groupby("bin")
+    means = grouped.mean().assign(rows=grouped.size())
+    # a mean of equal numbers may leave [0, 1] by one rounding
+    p = means["predicted"].clip(0, 1)
+    error = np.sqrt(p * (1 - p) / means["rows"])
+    columns = ["bin", "predicted", "observed", "mc_error", "rows"]
+    return means.assign(mc_error=error).reset_index()[columns]
+
+
+def expected_calibration_error(bins: pd.DataFrame) -> float:
+    """Mean distance of predicted and observed frequency over rows; :func:`calibration_bins`."""
+    distance = (bins["predicted"] - bins["observed"]).abs()
+    return float((distance * bins["rows"]).sum() / bins["rows"].sum())
 
 
 def odds_ratio(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Estimate:

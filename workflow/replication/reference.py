@@ -35,10 +35,14 @@ __all__ = [
     "FRESH_OFFSET",
     "TRIAL_LAW",
     "answer_truth",
+    "least_false_rows",
     "make_generator",
+    "misspecified_nodes",
+    "replicate_rows",
     "training_rows",
     "trial_population",
     "true_coefficients",
+    "true_effect",
     "true_shift",
 ]
 
@@ -47,6 +51,10 @@ TRAIN_STRIDE = 10_000
 
 FRESH_OFFSET, FLOOR_OFFSET, TRUTH_OFFSET = 5_000, 7_000, 6_000
 """Streams of fresh evaluation rows, of a second such sample, and of simulated truths."""
+
+COVERAGE_OFFSET, LEAST_FALSE_OFFSET = 4_000, 8_000
+"""Streams of the fresh data sets of a study of coverage, by steps of the training stride, and of
+the large sample that stands for infinitely many rows."""
 
 TRIAL_LAW, PUBLISHED_TRUTH = "trial law", "published truth"
 """Populations of an average effect beside the trial's rows: the law they come from, and that law
@@ -82,6 +90,22 @@ def training_rows(process: Mapping[str, Any], *, n: int, seeds: Sequence[int]) -
         ],
         ignore_index=True,
     )
+
+
+def replicate_rows(process: Mapping[str, Any], *, n: int, replicate: int) -> pd.DataFrame:
+    """Rows of one fresh data set of a study of coverage; no model trains or is judged on them."""
+    offset = TRAIN_STRIDE * replicate + COVERAGE_OFFSET
+    return make_generator(process).observational(n, seed_offset=offset)
+
+
+def least_false_rows(
+    process: Mapping[str, Any], node: str, *, n: int
+) -> tuple[pd.DataFrame, NDArray[np.float64]]:
+    """A large sample, and the true probability that a binary node is 1 given its parents."""
+    generator = make_generator(process)
+    rows = generator.observational(n, seed_offset=LEAST_FALSE_OFFSET)
+    probability = np.exp(generator.log_density_by_node(rows.assign(**{node: 1}))[node])
+    return rows, probability.to_numpy()
 
 
 def answer_truth(
@@ -151,6 +175,20 @@ def true_coefficients(process: Mapping[str, Any]) -> pd.DataFrame:
         for level, cutpoint in enumerate(cutpoints or ())
     ]
     return pd.DataFrame(rows, columns=["node", "parameter", "parent", "level", "truth"])
+
+
+def misspecified_nodes(process: Mapping[str, Any]) -> list[str]:
+    """Nodes with an edge that is not linear, so that no linear model of them is true."""
+    weights = make_generator(process).truth().get("weights", {}).get("flow_sign_convention", {})
+    return [node for node, edges in weights.items() if None in edges.values()]
+
+
+def true_effect(
+    process: Mapping[str, Any], effect: Mapping[str, Any], population: pd.DataFrame
+) -> float:
+    """The true average effect in exactly these rows, given their other parents."""
+    control, treated = _risks(make_generator(process), effect, population)
+    return float((treated - control).mean())
 
 
 def true_shift(

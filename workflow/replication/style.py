@@ -108,10 +108,10 @@ def axis_label(node: str, units: Mapping[str, str]) -> str:
     return f"{node} ({units[node]})" if node in units else node
 
 
-def legend_below(figure: Figure, handles: Iterable[Line2D | Patch]) -> None:
-    """One legend for all panels, under them."""
+def legend_below(figure: Figure, handles: Iterable[Line2D | Patch], *, columns: int = 4) -> None:
+    """One legend for all panels, under them, in so many columns at most."""
     entries = list(handles)
-    figure.legend(handles=entries, loc="outside lower center", ncols=min(len(entries), 4))
+    figure.legend(handles=entries, loc="outside lower center", ncols=min(len(entries), columns))
 
 
 def save_figure(figure: Figure, *, png: str, pdf: str) -> None:

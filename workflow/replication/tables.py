@@ -34,6 +34,7 @@ class Layout:
         value: The column whose mean and spread over seeds are shown.
         others: Further columns with the way they are summarised (``mean``, ``max``, ``first``,
             ``all``).
+        by_seed: Whether there is a row per seed; a table that already sums up is shown as it is.
     """
 
     title: str
@@ -41,11 +42,13 @@ class Layout:
     keys: tuple[str, ...]
     value: str
     others: Mapping[str, str] = field(default_factory=dict)
+    by_seed: bool = True
 
     @property
     def columns(self) -> list[str]:
         """Columns that the tidy table has, even if a run makes none of its rows."""
-        return ["experiment", "model", "seed", *self.keys, self.value, *self.others]
+        seed = ["seed"] if self.by_seed else []
+        return ["experiment", "model", *seed, *self.keys, self.value, *self.others]
 
 
 TRUTH_COLUMNS = ("experiment", *COLUMNS["effects"])
@@ -105,13 +108,59 @@ LAYOUTS: dict[str, Layout] = {
         value="value",
         others={"truth": "first", "mc_error": "mean", "rows": "first"},
     ),
+    "forecasts": Layout(
+        title="L3: forecasts of ordinal counterfactuals",
+        note="Scores against the generator's counterfactual level, over the rows that the "
+        "intervention changes: log score in nats (0 is best), Brier and ranked probability score "
+        "(0 is best), accuracy of the most probable level, calibration error of P(level <= k). The "
+        "true counterfactual pmf scores best on average; the marginal pmf knows nothing of a row.",
+        keys=("query", "node", "forecast", "metric"),
+        value="value",
+        others={"mc_error": "mean", "rows": "first"},
+    ),
     "crosscheck": Layout(
         title="Cross-check with R and statsmodels",
         note="The same nodes fitted by other programs on the same rows; 'frozen' marks results "
-        "that were committed because R is not installed here.",
+        "that were committed because R is not installed here. A standard error has the parent and "
+        "level of its coefficient, cutpoint or theta, and a limit of its relative difference.",
         keys=("node", "reference", "quantity", "parent", "level"),
         value="difference",
-        others={"ours": "first", "value": "first", "note": "first"},
+        others={
+            "estimate": "first",
+            "value": "first",
+            "relative_difference": "first",
+            "limit": "first",
+            "holds": "first",
+            "note": "first",
+        },
+    ),
+    "coverage": Layout(
+        title="Coverage of nominal intervals",
+        note="Share of the replicates with an interval (available) in which it covers the truth, "
+        "with a 95 % binomial interval (low, high). one_sided intervals are by profile likelihood, "
+        "where the data separate levels. Where an edge of the generator is not linear, the truth "
+        "is the least false coefficient. bias, sd and mean_std_error are over Wald intervals.",
+        keys=("node", "parameter", "parent", "level"),
+        value="coverage",
+        others=dict.fromkeys(
+            (
+                "low",
+                "high",
+                "deviation",
+                "truth",
+                "truth_source",
+                "n",
+                "replicates",
+                "available",
+                "one_sided",
+                "bias",
+                "bias_error",
+                "sd",
+                "mean_std_error",
+            ),
+            "first",
+        ),
+        by_seed=False,
     ),
 }
 """The tables that the pipeline makes, by name."""
@@ -122,6 +171,8 @@ def over_seeds(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
 
     The sd is missing for a single seed; a table without rows has a summary without rows.
     """
+    if not layout.by_seed:
+        return table[layout.columns]
     if table.empty:
         return pd.DataFrame(columns=["experiment", "model", *layout.keys, "mean", "seeds"])
     keys = [key for key in ("experiment", "model", *layout.keys) if key in table]

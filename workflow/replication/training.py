@@ -9,13 +9,23 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
 import tramdag as td
 from replication.job import derive_seed
+from tramdag.node import Conditional
+from tramdag.transforms import positive
 
-__all__ = ["choose_device", "coefficient_table", "environment", "fit_seeds"]
+__all__ = [
+    "choose_device",
+    "coefficient_table",
+    "environment",
+    "fit_seeds",
+    "name_products",
+    "parameter_table",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -66,11 +76,12 @@ def fit_seeds(
         folder: Where the models go.
 
     Returns:
-        The tables ``nodes`` (fit report), ``history`` and ``trajectories`` (by epoch) and
-        ``coefficients`` over all seeds.
+        The tables ``nodes`` (fit report), ``history`` and ``trajectories`` (by epoch),
+        ``coefficients``, and ``parameters`` (those of exact solutions, with standard errors) over
+        all seeds.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    nodes, history, trajectories, coefficients = [], [], [], []
+    nodes, history, trajectories, coefficients, parameters = [], [], [], [], []
     for seed in seeds:
         rows = train.loc[train["seed"] == seed].reset_index(drop=True) if by_seed else train
         key = dict(zip(("experiment", "model"), identity, strict=True)) | {"seed": seed}
@@ -81,13 +92,15 @@ def fit_seeds(
         _log.info("seed %d, %d rows on %s:\n%s", seed, len(rows), device, flow.report)
         nodes.append(_keyed(flow.report.nodes, key))
         history.append(_keyed(flow.history, key))
-        trajectories.append(_keyed(_name_products(flow.report.trajectories), key))
+        trajectories.append(_keyed(name_products(flow.report.trajectories), key))
         coefficients.append(_keyed(coefficient_table(flow), key))
+        parameters.append(_keyed(parameter_table(flow), key))
     return {
         "nodes": pd.concat(nodes, ignore_index=True),
         "history": pd.concat(history, ignore_index=True),
         "trajectories": pd.concat(trajectories, ignore_index=True),
         "coefficients": pd.concat(coefficients, ignore_index=True),
+        "parameters": pd.concat(parameters, ignore_index=True),
     }
 
 
@@ -99,7 +112,7 @@ def coefficient_table(flow: td.CausalFlowDAG) -> pd.DataFrame:
         estimate. The level of a shift is that of an ordinal parent, the level of a cutpoint k is
         that of P(node <= k).
     """
-    shifts = _name_products(flow.coef()).drop(columns="odds_ratio").assign(parameter="shift")
+    shifts = name_products(flow.coef()).drop(columns="odds_ratio").assign(parameter="shift")
     tables = [shifts]
     for name, node in flow.spec.items():
         if isinstance(node, td.OrdinalNode) and not flow.conditionals[name].complex_intercepts:
@@ -120,6 +133,38 @@ def coefficient_table(flow: td.CausalFlowDAG) -> pd.DataFrame:
     return (pd.concat(filled, ignore_index=True) if filled else shifts)[columns]
 
 
+def parameter_table(flow: td.CausalFlowDAG) -> pd.DataFrame:
+    """Every parameter of the nodes that were solved exactly, with its standard error.
+
+    Returns:
+        The columns of :func:`coefficient_table` and std_error, missing where none exists. A
+        continuous node has rows ``theta`` for the coefficients of its Bernstein polynomial, by
+        their number as level, in raw units of the parents like the cutpoints.
+    """
+    table = coefficient_table(flow)
+    tables = []
+    for node in (entry.node for entry in flow.report.node_reports if entry.solver == "exact"):
+        conditional, matrix = flow.conditionals[node], flow.vcov(node)
+        errors = pd.Series(np.sqrt(np.diag(matrix)), index=matrix.index)
+        own = table[table["node"] == node]
+        if not isinstance(flow.spec[node], td.OrdinalNode):
+            own = pd.concat([frame for frame in (own, _theta(conditional)) if len(frame)])
+        labels = [column.name for column in conditional.linear.columns]
+        labels += [f"theta[{k}]" for k in range(len(own) - len(labels))]
+        tables.append(own.assign(std_error=errors.reindex(labels).to_numpy()))
+    none = table.head(0).assign(std_error=np.nan)
+    return pd.concat(tables, ignore_index=True) if tables else none
+
+
+def _theta(conditional: Conditional) -> pd.DataFrame:
+    """The increasing coefficients of h, with the constant of the centred parents in them."""
+    intercept = conditional.intercept.detach().double()
+    theta = torch.cat([intercept[:1], positive(intercept[1:])]).cumsum(0)
+    values = (theta + conditional.linear.offset.detach().double()).cpu().numpy()
+    key = {"node": conditional.name, "parameter": "theta", "parent": None}
+    return pd.DataFrame({**key, "level": range(len(values)), "estimate": values})
+
+
 def environment(device: str) -> dict[str, Any]:
     """What a fit ran on: device, threads and versions."""
     return {
@@ -130,7 +175,7 @@ def environment(device: str) -> dict[str, Any]:
     }
 
 
-def _name_products(coefficients: pd.DataFrame) -> pd.DataFrame:
+def name_products(coefficients: pd.DataFrame) -> pd.DataFrame:
     """Make every level a number: that of a product, ``1:-``, joins its name ``T:Age``."""
     product = coefficients["parent"].str.contains(":", regex=False)
     named = coefficients["parent"] + "[" + coefficients["level"].astype(str) + "]"

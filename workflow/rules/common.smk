@@ -12,6 +12,8 @@ TABLES = {
     "l1": "L1 distances",
     "l2": "L2 errors",
     "l3": "L3 errors",
+    "forecasts": "L3 forecasts of ordinal counterfactuals",
+    "coverage": "coverage of intervals",
 }
 
 
@@ -19,6 +21,7 @@ wildcard_constraints:
     experiment="|".join(EXPERIMENTS),
     model="|".join(sorted({m for e in EXPERIMENTS.values() for m in e.models})),
     seeds=r"\d+(-\d+)?",
+    replicates=r"\d+(-\d+)?",
 
 
 def experiment_of(wildcards):
@@ -139,6 +142,15 @@ def figures_of_all():
         for name, experiment in EXPERIMENTS.items()
         for figure in experiment.figures
         for suffix in ("png", "pdf")
+    ]
+
+
+def coverage_studies():
+    """The summary of every study of coverage."""
+    return [
+        f"<results>/coverage/{name}/summary.csv"
+        for name, experiment in EXPERIMENTS.items()
+        if experiment.coverage
     ]
 
 

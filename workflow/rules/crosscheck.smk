@@ -61,7 +61,7 @@ rule crosscheck:
             "<results>/crosscheck/{experiment}/{model}/{seeds}/r.csv",
             "<results>/crosscheck/{experiment}/{model}/{seeds}/statsmodels.csv",
         ],
-        coefficients=rules.fit.output.coefficients,
+        parameters=rules.fit.output.parameters,
         nodes=rules.fit.output.nodes,
         effects="<results>/estimate/{experiment}/{model}/{seeds}/effects.csv",
     output:

@@ -79,6 +79,8 @@ rule evaluate:
         l1="<results>/evaluate/{experiment}/{model}/{seeds}/l1.csv",
         l2="<results>/evaluate/{experiment}/{model}/{seeds}/l2.csv",
         l3="<results>/evaluate/{experiment}/{model}/{seeds}/l3.csv",
+        forecasts="<results>/evaluate/{experiment}/{model}/{seeds}/forecasts.csv",
+        calibration="<results>/evaluate/{experiment}/{model}/{seeds}/calibration.csv",
     log:
         "<logs>/evaluate/{experiment}/{model}/{seeds}.log",
     benchmark:

@@ -120,6 +120,40 @@ rule counterfactuals:
         "../scripts/counterfactuals.py"
 
 
+rule forecasts:
+    input:
+        calibration=lambda wildcards: per_chunk(
+            "<results>/evaluate/{experiment}/{model}/{seeds}/calibration.csv",
+            experiment=wildcards.experiment,
+        ),
+    output:
+        png=report(
+            "<results>/figures/{experiment}/forecasts.png",
+            caption="../report/forecasts.rst",
+            category="Figures",
+            subcategory="{experiment}",
+            labels={"figure": "calibration of ordinal counterfactuals"},
+        ),
+        pdf="<results>/figures/{experiment}/forecasts.pdf",
+    log:
+        "<logs>/forecasts/{experiment}.log",
+    conda:
+        "../envs/replication.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        titles=titles_of,
+        at_most=lambda wildcards: {
+            effect["outcome"]: effect["at_most"]
+            for effect in experiment_of(wildcards).questions["effects"]
+        },
+        code=code_hash("forecasts"),
+    script:
+        "../scripts/forecasts.py"
+
+
 rule effects:
     input:
         estimated=stored("effects"),

@@ -11,6 +11,7 @@ rule fit:
         history="<results>/fit/{experiment}/{model}/{seeds}/history.csv",
         trajectories="<results>/fit/{experiment}/{model}/{seeds}/trajectories.csv",
         coefficients="<results>/fit/{experiment}/{model}/{seeds}/coefficients.csv",
+        parameters="<results>/fit/{experiment}/{model}/{seeds}/parameters.csv",
         record="<results>/fit/{experiment}/{model}/{seeds}/record.json",
     log:
         "<logs>/fit/{experiment}/{model}/{seeds}.log",

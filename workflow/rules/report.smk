@@ -9,9 +9,13 @@ rule tables:
         l1=everywhere("<results>/evaluate/{experiment}/{model}/{seeds}/l1.csv", with_truth=True),
         l2=everywhere("<results>/evaluate/{experiment}/{model}/{seeds}/l2.csv", with_truth=True),
         l3=everywhere("<results>/evaluate/{experiment}/{model}/{seeds}/l3.csv", with_truth=True),
+        forecasts=everywhere(
+            "<results>/evaluate/{experiment}/{model}/{seeds}/forecasts.csv", with_truth=True
+        ),
         crosscheck=classical_first_chunks(
             "<results>/crosscheck/{experiment}/{model}/{seeds}/compared.csv"
         ),
+        coverage=coverage_studies(),
         truth=truths("effects"),
         true_coefficients=truths("coefficients"),
     output:

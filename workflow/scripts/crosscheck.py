@@ -13,7 +13,7 @@ from replication.questions import TRIAL_ROWS, effect_label
 def crosscheck(
     *,
     references: Sequence[str],
-    coefficients: str,
+    parameters: str,
     nodes: str,
     effects: str,
     identity: Sequence[str],
@@ -26,7 +26,7 @@ def crosscheck(
     averages = (estimated["population"] == TRIAL_ROWS) & (estimated["quantity"] == "ATE")
     labels = pd.DataFrame([{**q, "effect": effect_label(q)} for q in questions])
     ours = our_rows(
-        read_csv(coefficients),
+        read_csv(parameters),
         read_csv(nodes),
         estimated[averages].merge(labels, on="effect").rename(columns={"value": "estimate"})
         if len(labels)

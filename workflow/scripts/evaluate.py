@@ -26,11 +26,12 @@ def evaluate(
     counterfactuals: Mapping[str, Any],
     sizes: Mapping[str, int],
     threads: int,
-    l1: str,
-    l2: str,
-    l3: str,
+    **outputs: str,
 ) -> None:
-    """Write the distances on the three rungs: laws, interventions, counterfactuals."""
+    """Write the distances on the three rungs: laws, interventions, counterfactuals.
+
+    ``outputs`` are the files by name; two of them score the laws of ordinal counterfactuals.
+    """
     torch.set_num_threads(threads)
     tables = compare_models(
         models,
@@ -52,7 +53,7 @@ def evaluate(
             "curves": read_csv(true_curves),
         },
     )
-    for path, name in ((l1, "l1"), (l2, "l2"), (l3, "l3")):
+    for name, path in outputs.items():
         write_csv(path, tables[name])
 
 

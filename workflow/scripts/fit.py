@@ -25,6 +25,7 @@ def fit(
     history: str,
     trajectories: str,
     coefficients: str,
+    parameters: str,
     record: str,
 ) -> None:
     """Write the fitted models with their reports, histories and coefficients."""
@@ -45,6 +46,7 @@ def fit(
     write_csv(history, tables["history"])
     write_csv(trajectories, tables["trajectories"])
     write_csv(coefficients, tables["coefficients"])
+    write_csv(parameters, tables["parameters"])
     write_json(record, {"identity": list(identity), "seeds": list(seeds), **environment(chosen)})
 
 
