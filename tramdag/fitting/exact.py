@@ -24,8 +24,9 @@ import torch
 from torch import Tensor
 
 from tramdag.data import Values
+from tramdag.fitting.convex import ConvexLikelihood
 from tramdag.fitting.gram import dependent_columns
-from tramdag.fitting.likelihood import ConvexLikelihood, likelihood_of
+from tramdag.fitting.likelihood import likelihood_of
 from tramdag.fitting.quadratic import NewtonStep, bounded_newton_step, times
 from tramdag.fitting.separation import Separation, find_separation, may_separate
 from tramdag.node import Conditional

@@ -21,7 +21,7 @@ from tramdag import (
     SeparationWarning,
     SpecError,
 )
-from tramdag.fitting import gram, likelihood
+from tramdag.fitting import convex, gram
 from tramdag.spec import Node
 
 N = 400
@@ -486,7 +486,7 @@ def test_blocks_of_many_rows_equal_all_rows_at_once(monkeypatch: pytest.MonkeyPa
     assert n > gram.BLOCK_ROWS
     blocks = CausalFlowDAG(nodes, seed=1).fit(df)
     monkeypatch.setattr(gram, "BLOCK_ROWS", n)
-    monkeypatch.setattr(likelihood, "_ENCODED_ROWS", n)
+    monkeypatch.setattr(convex, "_ENCODED_ROWS", n)
     whole = CausalFlowDAG(nodes, seed=1).fit(df)
     for node in ("y", "g"):
         np.testing.assert_allclose(beta(blocks, node), beta(whole, node), rtol=0, atol=1e-10)

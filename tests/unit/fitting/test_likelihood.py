@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from tramdag.fitting import gram
-from tramdag.fitting import likelihood as module
-from tramdag.fitting.likelihood import ConvexLikelihood, likelihood_of
+from tramdag.fitting import convex, gram
+from tramdag.fitting.convex import ConvexLikelihood
+from tramdag.fitting.likelihood import likelihood_of
 from tramdag.node import Conditional, make_conditional
 from tramdag.spec import LS, ContinuousNode, Node, OrdinalNode
 from tramdag.transforms import positive
@@ -167,7 +167,7 @@ def test_block_boundaries_change_nothing(
     whole = likelihood.derivatives(psi, likelihood.predict(psi))
     monkeypatch.setattr(gram, "BLOCK_ROWS", 7)
     monkeypatch.setattr(gram, "_PACKED_NUMBERS", 0)
-    monkeypatch.setattr(module, "_ENCODED_ROWS", 11)
+    monkeypatch.setattr(convex, "_ENCODED_ROWS", 11)
     _, _, blockwise = problem(target, weights)
     parts = blockwise.derivatives(psi, blockwise.predict(psi))
     for before, after in zip(whole, parts, strict=True):
