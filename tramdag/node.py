@@ -145,9 +145,23 @@ class Conditional(nn.Module, abc.ABC):
             raw = torch.where(raw > floor, raw, floor)
         return raw, shift
 
+    @property
     @abc.abstractmethod
+    def n_outcome_parts(self) -> int:
+        """How many tensors of an encoding belong to the node's own column; they come first."""
+
+    def split(self, encoded: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """The parts of an encoding that belong to the outcome, and those of the parents."""
+        return encoded[: self.n_outcome_parts], encoded[self.n_outcome_parts :]
+
+    @abc.abstractmethod
+    def log_prob_given(self, raw: Tensor, shift: Tensor, outcome: tuple[Tensor, ...]) -> Tensor:
+        """Log density or mass per row, nats, from :meth:`parameters_given`'s results; ``(n,)``."""
+
     def log_prob_encoded(self, *encoded: Tensor) -> Tensor:
         """Log density or mass per row in nats, from :meth:`encode`'s tensors; ``(n,)``."""
+        outcome, features = self.split(encoded)
+        return self.log_prob_given(*self.parameters_given(*features), outcome)
 
     def log_prob(self, values: Values) -> Tensor:
         """Log density (per unit of the column) or mass of every row, nats; ``(n,)``."""
@@ -206,16 +220,25 @@ class ContinuousConditional(Conditional):
     def encode_outcome(self, values: Values) -> tuple[Tensor, ...]:
         return self.transform.prepare(self.scale(values[self.name]))
 
-    def _h_and_shift(self, encoded: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
-        n_outcome = 2 if self.has_convex_head else 1
-        raw, shift = self.parameters_given(*encoded[n_outcome:])
-        h, log_slope = self.transform.call_and_ladj(raw, *encoded[:n_outcome])
-        return h, log_slope + torch.log(BOUND / self.half_range).unsqueeze(-1), shift
+    @property
+    @override
+    def n_outcome_parts(self) -> int:
+        return 2 if self.has_convex_head else 1
+
+    def _h(self, raw: Tensor, outcome: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """h(x) and its log derivative per unit of x."""
+        h, log_slope = self.transform.call_and_ladj(raw, *outcome)
+        return h, log_slope + torch.log(BOUND / self.half_range).unsqueeze(-1)
 
     @override
-    def log_prob_encoded(self, *encoded: Tensor) -> Tensor:
-        h, log_slope, shift = self._h_and_shift(encoded)
+    def log_prob_given(self, raw: Tensor, shift: Tensor, outcome: tuple[Tensor, ...]) -> Tensor:
+        h, log_slope = self._h(raw, outcome)
         return latent.log_prob(h + shift) + log_slope
+
+    def _h_and_shift(self, encoded: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        outcome, features = self.split(encoded)
+        raw, shift = self.parameters_given(*features)
+        return (*self._h(raw, outcome), shift)
 
     def transformation(self, values: Values) -> tuple[Tensor, Tensor]:
         """h(x) and its log derivative per unit of x, shape ``(n,)`` each; shifts left out."""
@@ -272,12 +295,16 @@ class OrdinalConditional(Conditional):
     def encode_outcome(self, values: Values) -> tuple[Tensor, ...]:
         return (values[self.name],)
 
-    def _cutpoints_and_gaps(self, features: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    @property
+    @override
+    def n_outcome_parts(self) -> int:
+        return 1
+
+    def _cutpoints_and_gaps(self, raw: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
         """c_{-1}, ..., c_{K-1} with infinite ends, (n, K + 1), and the K gaps between them, (n, K).
 
         The gaps come from the parameters, not from subtraction, so narrow levels keep their digits.
         """
-        raw, shift = self.parameters_given(*features)
         increments = positive(raw[..., 1:])
         theta = torch.cat([raw[..., :1], raw[..., :1] + increments.cumsum(-1)], -1)
         cutpoints = theta - shift.unsqueeze(-1)
@@ -285,10 +312,13 @@ class OrdinalConditional(Conditional):
         gaps = increments.expand(*shift.shape, -1)
         return pad(with_low, (0, 1), value=torch.inf), pad(gaps, (1, 1), value=torch.inf)
 
+    def _given(self, parents: Values, n: int) -> tuple[Tensor, Tensor]:
+        return self._cutpoints_and_gaps(*self.parameters_given(*self.encode_parents(parents, n)))
+
     @override
-    def log_prob_encoded(self, *encoded: Tensor) -> Tensor:
-        level, *features = encoded
-        cutpoints, gaps = self._cutpoints_and_gaps(tuple(features))
+    def log_prob_given(self, raw: Tensor, shift: Tensor, outcome: tuple[Tensor, ...]) -> Tensor:
+        (level,) = outcome
+        cutpoints, gaps = self._cutpoints_and_gaps(raw, shift)
         k = level.unsqueeze(-1).expand(*cutpoints.shape[:-1], 1)
         return _log_interval(
             cutpoints.gather(-1, k), cutpoints.gather(-1, k + 1), gaps.gather(-1, k)
@@ -296,12 +326,12 @@ class OrdinalConditional(Conditional):
 
     def log_pmf(self, parents: Values, *, n: int) -> Tensor:
         """Log probabilities of all levels for n rows of parents, in nats; shape ``(n, K)``."""
-        cutpoints, gaps = self._cutpoints_and_gaps(self.encode_parents(parents, n))
+        cutpoints, gaps = self._given(parents, n)
         return _log_interval(cutpoints[:, :-1], cutpoints[:, 1:], gaps)
 
     def cutpoints(self, parents: Values, *, n: int) -> Tensor:
         """Cutpoints given the parents of n rows, with infinite ends; shape ``(n, K + 1)``."""
-        return self._cutpoints_and_gaps(self.encode_parents(parents, n))[0]
+        return self._given(parents, n)[0]
 
     def interval(self, values: Values) -> tuple[Tensor, Tensor]:
         """Ends of the latent interval (l, u] of each observed level, shape ``(n,)`` each.

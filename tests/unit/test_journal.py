@@ -54,11 +54,11 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
     """Let the fit die in the middle of an epoch, after so many gradient steps."""
     original, done = Stack.gradient, [0]
 
-    def gradient(self: Stack, loss: torch.Tensor) -> torch.Tensor:
+    def gradient(self: Stack, *arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
         done[0] += 1
         if done[0] > steps:
             raise KeyboardInterrupt
-        return original(self, loss)
+        return original(self, *arguments)
 
     monkeypatch.setattr(Stack, "gradient", gradient)
 

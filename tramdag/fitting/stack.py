@@ -13,6 +13,7 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor, nn
 
+from tramdag.fitting.heads import head_gradient
 from tramdag.node import Conditional, ContinuousConditional
 
 __all__ = ["Stack", "flatten", "restore", "shape_of"]
@@ -84,8 +85,19 @@ class Stack:
         self._buffers = {k: v[index] for k, v in self._buffers.items()}
         self._connect()
 
-    def gradient(self, loss: Tensor) -> Tensor:
-        """Gradient of a sum over members with respect to :attr:`flat`, shape ``(R, P)``."""
+    def gradient(self, encoded: tuple[Tensor, ...], scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-likelihoods of rows, and the gradient of their scaled sum.
+
+        Args:
+            encoded: Rows of every member, encoded, tensors ``(R, n, ...)``.
+            scale: Factor of each row in the sum, ``(R, n)``.
+
+        Returns:
+            Log-likelihoods ``(R, n)``, and the gradient with respect to :attr:`flat`, ``(R, P)``.
+        """
+        outcome, features = self.module.split(encoded)
+        made = self.module.parameters_given(*features)
+        log_prob, *slopes = head_gradient(self.module, *made, outcome, scale)
         parameters = [p for p in self.module.parameters() if p.numel()]
-        parts = torch.autograd.grad(loss, parameters)
-        return torch.cat([part.flatten(1) for part in parts], 1)
+        parts = torch.autograd.grad(made, parameters, slopes)
+        return log_prob, torch.cat([part.flatten(1) for part in parts], 1)

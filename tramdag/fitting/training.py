@@ -171,9 +171,10 @@ class Training:
     def _step(self, batch: tuple[Tensor, ...], weights: Tensor | None, rate: Tensor) -> Tensor:
         """One step of Adam; returns the batch's sums of negative log-likelihoods, ``(R,)``."""
         self.stepper.flat.copy_(self.stack.flat)
-        nll = -self.stepper.module.log_prob_encoded(*batch)
-        loss = nll if weights is None else nll * weights
-        gradient = self.stepper.gradient(loss.mean(1).sum()).to(self.stack.flat.dtype)
+        shape = batch[-1].shape[:2]
+        scale = batch[-1].new_ones(shape) if weights is None else weights.to(STEP_DTYPE)
+        log_prob, gradient = self.stepper.gradient(batch, scale / -shape[1])
+        gradient = gradient.to(self.stack.flat.dtype)
         self.step += 1
         beta_1, beta_2 = _BETA
         self.first_moment.lerp_(gradient, 1 - beta_1)
@@ -182,7 +183,7 @@ class Training:
         spread = self.second_moment.sqrt().mul_(1 / math.sqrt(bias_2)).add_(_EPSILON)
         move = self.first_moment * rate.to(gradient.dtype).unsqueeze(-1)
         self.stack.flat.addcdiv_(move, spread, value=-1 / bias_1)
-        return loss.detach().sum(1).double()
+        return -(log_prob * scale).sum(1).double()
 
     def _after_epoch(self, train: Tensor, rate: Tensor) -> None:
         settings, progress = self.settings, self.progress

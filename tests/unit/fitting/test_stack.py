@@ -90,12 +90,15 @@ def test_a_stacks_gradient_is_each_members_own(child: Node, values: Values) -> N
     rows = Rows([members[0].encode(table)], torch.zeros(2, dtype=torch.int64))
     stack = stack_of(members)
     everything = torch.arange(N).expand(2, -1)
-    loss = stack.module.log_prob_encoded(*rows.gather(everything)).mean(1).sum()
-    for member, row in zip(members, stack.gradient(loss), strict=True):
+    scale = torch.rand(2, N, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    log_probs, gradients = stack.gradient(rows.gather(everything), scale)
+    for member, own_scale, log_prob, row in zip(members, scale, log_probs, gradients, strict=True):
         parameters = [p for p in member.parameters() if p.numel()]
-        own = torch.autograd.grad(member.log_prob(table).mean(), parameters)
+        value = member.log_prob(table)
+        own = torch.autograd.grad((value * own_scale).sum(), parameters)
         expected = torch.cat([part.flatten() for part in own])
-        torch.testing.assert_close(row, expected, rtol=1e-9, atol=1e-11)
+        torch.testing.assert_close(log_prob, value.detach(), rtol=1e-11, atol=1e-11)
+        torch.testing.assert_close(row, expected, rtol=1e-9, atol=1e-10)
 
 
 def test_writing_into_the_matrix_moves_the_module_and_restore_brings_it_back(
