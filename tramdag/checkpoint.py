@@ -35,7 +35,7 @@ __all__ = ["FitJournal", "FlowState", "load", "open_journal", "save"]
 
 _FORMAT = "tramdag checkpoint"
 _JOURNAL = "tramdag fit journal"
-_VERSION = 1
+_VERSION = 2
 _ARRAYS = ("estimate", "observed", "scores_crossproduct", "free")
 _CHECK_ROWS = 256
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}

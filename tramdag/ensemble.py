@@ -31,6 +31,7 @@ from tramdag.fitting import (
     NodeFits,
     fit_nodes,
     flatten,
+    hash_of_rows,
     restore,
 )
 from tramdag.flow import CausalFlowDAG
@@ -224,11 +225,12 @@ class Ensemble:
         for name, law in self._base.conditionals.items():
             laws[name] = copy.deepcopy(law)
             restore(laws[name], self._fits[name].flat[b])
+        weights = None if self._weights is None else self._weights[b]
         report = FitReport(
             tuple(fit.reports[b] for fit in self._fits.values()),
             tuple(fit.histories[b] for fit in self._fits.values()),
+            hash_of_rows(self._training, weights),
         )
-        weights = None if self._weights is None else self._weights[b]
         return self._base._with_fit(laws, report, self._training, weights, seed=self._seeds[b])
 
     @property

@@ -36,7 +36,7 @@ class ConvergenceWarning(UserWarning):
 
 
 class ExtrapolationWarning(UserWarning):
-    """A query asks for values outside the range of the training rows."""
+    """A node is set to a value outside the range of its training rows."""
 
 
 class IntegrationWarning(UserWarning):

@@ -31,6 +31,7 @@ from tramdag.fitting import (
     check_solvable,
     fit_nodes,
     flatten,
+    hash_of_rows,
     restore,
 )
 from tramdag.flow_diagnostics import DiagnosticVerbs
@@ -181,6 +182,7 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
         report = FitReport(
             tuple(fit.reports[0] for fit in fits.values()),
             tuple(fit.histories[0] for fit in fits.values()),
+            hash_of_rows(train, case_weights),
         )
         self._conditionals, self._labels, self._report = fitted, labels, report
         self._training, self._weights, self._information = train, case_weights, {}
@@ -190,7 +192,7 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
         """Write the fitted flow to a file that loads without executing code.
 
         The file holds the specification, labels, scalings, weights, the fit report and a few rows
-        drawn from the model; no training row.
+        drawn from the model; no training row, only a hash of all of them together.
         """
         self._require_fit("save")
         state = files.FlowState(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tramdag import inference, queries
-from tramdag.data import check_frame, encode_do, known_node
+from tramdag.data import check_frame, known_node
 from tramdag.errors import DataError, SpecError
 from tramdag.flow_delta import ESTIMATE_COLUMNS, DeltaBase, DeltaMethod
 from tramdag.flow_state import check_points
@@ -197,7 +197,7 @@ class EffectVerbs(DeltaBase):
         seed: int,
     ) -> queries.Query:
         n = check_frame(data)
-        interventions = encode_do({treatment: value}, self._nodes, self._labels, n)
+        interventions = self._interventions({treatment: value}, n)
         needed = queries.needed_columns(self._conditionals, outcome, interventions)
         return queries.Query(
             conditionals=self._conditionals,

@@ -35,6 +35,13 @@ def compare(smaller: InferenceVerbs, larger: InferenceVerbs) -> pd.DataFrame:
     Raises:
         SpecError: Other nodes or rows, a differing node that is not exact, or models not nested.
     """
+    rows = {smaller.report.rows, larger.report.rows}
+    if smaller.spec.keys() == larger.spec.keys() and None not in rows and len(rows) > 1:
+        raise SpecError(
+            "compare: the flows were fitted to different rows or case weights, so their "
+            "likelihoods cannot be compared. Fit both to one table, with the same rows dropped "
+            "(for missing values, for example) and the same weights."
+        )
     return inference.likelihood_ratio_test(smaller.fit_statistics(), larger.fit_statistics())
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from tramdag import queries
-from tramdag.data import Do, check_frame, encode_do, encode_evidence, known_node
+from tramdag.data import Do, check_frame, encode_evidence, known_node
 from tramdag.errors import IntegrationWarning, SpecError, name_list
 from tramdag.flow_state import FlowBase, check_points
 from tramdag.spec import OrdinalNode, descendants
@@ -189,7 +189,7 @@ class LawVerbs(FlowBase):
                     f"{verb}: scope={scope!r} keeps the rows' mediators, but df is None; give rows."
                 )
             n = _n_rows(do, evidence)
-            interventions = encode_do(do, self._nodes, self._labels, n)
+            interventions = self._interventions(do, n)
             values = encode_evidence(evidence or {}, self._nodes, self._labels, n)
             self._check_evidence(verb, node, interventions, values)
         else:
@@ -199,7 +199,7 @@ class LawVerbs(FlowBase):
                     "given already; ask for the population with df=None."
                 )
             n = check_frame(df)
-            interventions = encode_do(do, self._nodes, self._labels, n)
+            interventions = self._interventions(do, n)
             needed = queries.needed_columns(self._conditionals, node, interventions, scope=scope)
             values = self._encode(df, columns=needed)
         return queries.Query(

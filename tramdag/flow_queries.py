@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tramdag import queries
-from tramdag.data import Do, check_do, decode_frame, encode_do, encode_latents
+from tramdag.data import Do, check_do, decode_frame, encode_latents
 from tramdag.errors import SpecError
 from tramdag.flow_state import FlowBase
 from tramdag.spec import is_whole_number
@@ -76,7 +76,7 @@ class QueryVerbs(FlowBase):
         values = queries.sample(
             self._conditionals,
             int(rows),
-            interventions=encode_do(do, self._nodes, self._labels, int(rows)),
+            interventions=self._interventions(do, int(rows)),
             latents=latents,
             seed=self._next_seed(seed),
         )
@@ -121,6 +121,6 @@ class QueryVerbs(FlowBase):
         self._require_fit("counterfactual_pmf")
         levels = self._levels_of(node, "counterfactual_pmf")
         values = self._encode(df)
-        interventions = encode_do(do, self._nodes, self._labels, len(df))
+        interventions = self._interventions(do, len(df))
         probabilities = queries.counterfactual_pmf(self._conditionals, values, node, interventions)
         return pd.DataFrame(probabilities.cpu().numpy(), index=df.index, columns=levels)

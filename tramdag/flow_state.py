@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import sys
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Self
 
@@ -10,11 +12,12 @@ import pandas as pd
 import torch
 
 from tramdag import inference
-from tramdag.data import Labels, Values, encode_frame, known_node
-from tramdag.errors import NotFittedError, SpecError, name_list
+from tramdag.data import Do, Labels, Values, encode_do, encode_frame, known_node
+from tramdag.errors import ExtrapolationWarning, NotFittedError, SpecError, name_list
 from tramdag.fitting import FitReport, NodeReport
 from tramdag.latent import derive_seed, fresh_seed, known_seed
-from tramdag.node import Conditional, make_conditional
+from tramdag.node import Conditional, ContinuousConditional, make_conditional
+from tramdag.queries.sampling import Interventions
 from tramdag.spec import Node, OrdinalNode, Spec, causal_order, check_spec, is_whole_number
 
 __all__ = ["FlowBase", "check_points"]
@@ -27,6 +30,14 @@ def _known_dtype(dtype: torch.dtype | str) -> torch.dtype:
     if found is None or found not in _DTYPES.values():
         raise SpecError(f"dtype={dtype!r} must be float64 or float32.")
     return found
+
+
+def _level_of_caller() -> int:
+    """How many frames above the calling function the first one outside the library is."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith("tramdag."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _known_device(device: str | torch.device) -> torch.device:
@@ -176,6 +187,30 @@ class FlowBase:
 
     def _encode(self, df: pd.DataFrame, columns: Iterable[str] | None = None) -> Values:
         return encode_frame(df, self._nodes, self._labels, columns=columns)
+
+    def _interventions(self, do: Do | None, n: int) -> Interventions:
+        """Encoded do values; warns of those at which the model was never seen.
+
+        Values that callables return are not looked at: they move with the rows.
+        """
+        encoded = encode_do(do, self._nodes, self._labels, n)
+        for name, value in encoded.items():
+            law = self._conditionals[name]
+            if not isinstance(law, ContinuousConditional) or not isinstance(value, torch.Tensor):
+                continue
+            low, high = float(law.low), float(law.high)
+            slack = 1e-6 * (high - low)  # an end that is exact but for rounding is still inside
+            excess = torch.maximum(low - value, value - high)
+            if float(excess.max()) > slack:
+                sd_rule = "rounded outwards to whole standard deviations"
+                warnings.warn(
+                    f"do: node {name!r} is set to {value[excess.argmax()].item():g}, outside its "
+                    f"training range of {low:.4g} to {high:.4g} ({sd_rule}). No row tells how its "
+                    "effects behave there; the answer extrapolates the fitted terms.",
+                    ExtrapolationWarning,
+                    stacklevel=_level_of_caller(),
+                )
+        return encoded
 
     def _on_device(self, values: Values) -> Values:
         return {name: column.to(self._device) for name, column in values.items()}

@@ -177,10 +177,18 @@ class Conditional(nn.Module, abc.ABC):
 
 
 class ContinuousConditional(Conditional):
-    """A continuous node; see :class:`Conditional` for the arguments shared with ordinal nodes."""
+    """A continuous node; see :class:`Conditional` for the arguments shared with ordinal nodes.
+
+    Attributes:
+        low: Lower end of the column's training range, rounded outwards to whole standard
+            deviations from the mean, so that it is nobody's own value; raw units.
+        high: The upper end, likewise.
+    """
 
     center: Tensor
     half_range: Tensor
+    low: Tensor
+    high: Tensor
 
     def __init__(
         self, name: str, nodes: Mapping[str, Node], *, seed: int, dtype: torch.dtype
@@ -194,6 +202,8 @@ class ContinuousConditional(Conditional):
             self.intercept.copy_(transform.initial())
         self.register_buffer("center", torch.zeros((), dtype=dtype))
         self.register_buffer("half_range", torch.ones((), dtype=dtype))
+        self.register_buffer("low", torch.full((), -torch.inf, dtype=dtype))
+        self.register_buffer("high", torch.full((), torch.inf, dtype=dtype))
 
     @property
     @override
@@ -207,6 +217,10 @@ class ContinuousConditional(Conditional):
         low, high = tail_quantiles(values[self.name])
         self.center.fill_(0.5 * (low + high))
         self.half_range.fill_(0.5 * (high - low))
+        column = values[self.name]
+        mean, sd = column.mean(), column.std(correction=0)
+        self.low.fill_(mean + sd * ((column.min() - mean) / sd).floor())
+        self.high.fill_(mean + sd * ((column.max() - mean) / sd).ceil())
 
     def scale(self, x: Tensor) -> Tensor:
         """S = 5 (x - center) / half_range: the training 5 % and 95 % quantiles go to -5 and 5."""

@@ -21,7 +21,8 @@ from tramdag.fitting.report import NodeHistory, NodeReport
 from tramdag.fitting.rows import Rows, TrainingRows, mean_nll
 from tramdag.fitting.settings import FitSettings, check_solvable
 from tramdag.fitting.stack import Stack, shape_of
-from tramdag.fitting.stochastic import Journal, fit_adam, lift_increments
+from tramdag.fitting.start import convex_start
+from tramdag.fitting.stochastic import Journal, fit_adam
 from tramdag.fitting.training import AdamResult
 from tramdag.latent import derive_seed
 from tramdag.node import Conditional
@@ -254,12 +255,11 @@ def _adam(
     n_nodes, n_replicates, _ = begin.shape
     if group[0].has_convex_head and settings.optimizer == "auto" and not settings.warm_start:
         weights = split.learning_weights(rows)
-        begin = begin.clone()
-        for law, flat in zip(group, begin, strict=True):
-            intercept, shift = write(law, solve(law, rows.train, weights))
-            n_params = intercept.shape[1]
-            flat[:, :n_params] = lift_increments(intercept)
-            flat[:, n_params : n_params + shift.shape[1]] = shift
+        starts = [
+            convex_start(law, own, rows.train, weights)
+            for law, own in zip(group, begin, strict=True)
+        ]
+        begin = torch.stack(starts)
     owner = torch.arange(n_nodes, device=begin.device).repeat_interleave(n_replicates)
     learning = Rows([law.encode(rows.train) for law in group], owner)
     held = learning
