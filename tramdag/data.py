@@ -1,15 +1,15 @@
 """The edge between DataFrames and tensors: columns, level codes, do values, latents.
 
 Inside the library a table is a dict from node name to a float64 tensor of shape ``(n,)``
-(continuous) or an int64 tensor of level codes 0..K-1 (ordinal). All checks of user data are here.
+(continuous) or an int64 tensor of level codes 0..K-1 (ordinal). All checks of user data are here,
+those of a single column in :mod:`tramdag.columns`.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from numbers import Real
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from tramdag.columns import Labels, check_categories, encode_column, numbers
 from tramdag.errors import DataError, SeparationWarning, SpecError, did_you_mean, name_list
 from tramdag.spec import ContinuousNode, Node, OrdinalNode
 
@@ -41,9 +42,6 @@ __all__ = [
 
 Values = dict[str, Tensor]
 """Node name to its column: float64 values or int64 level codes, shape ``(n,)``."""
-
-Labels = Mapping[str, tuple[Any, ...] | None]
-"""Ordinal node name to the labels of its levels; None where the column holds the codes."""
 
 Do = Mapping[str, Any]
 """Node name to its new value: a scalar, one value per row, or a callable of the natural values."""
@@ -78,7 +76,7 @@ def learn_labels(df: pd.DataFrame, nodes: Mapping[str, Node]) -> dict[str, tuple
             continue
         column = _column(df, name)
         if isinstance(column.dtype, pd.CategoricalDtype):
-            _check_categories(column.dtype, name, node)
+            check_categories(column.dtype, name, node)
             found = tuple(column.dtype.categories.tolist())
             odd = [label for label in found if not isinstance(label, (str, int, float))]
             if odd:
@@ -116,7 +114,7 @@ def encode_frame(
         )
     if len(df) == 0:
         raise DataError("the table has no rows; at least one is needed.")
-    return {name: _encode_column(_column(df, name), nodes[name], name, labels) for name in names}
+    return {name: encode_column(_column(df, name), nodes[name], name, labels) for name in names}
 
 
 def check_frame(df: pd.DataFrame) -> int:
@@ -324,7 +322,7 @@ def encode_latents(
         raise DataError(f"u has {len(u)} rows but n={n}; leave n out or give n={len(u)}.")
     if len(u) == 0:
         raise DataError("u has no rows; at least one is needed.")
-    return {name: _numbers(_column(u, name), f"u: column {name!r}") for name in needed}
+    return {name: numbers(_column(u, name), f"u: column {name!r}") for name in needed}
 
 
 def _column(df: pd.DataFrame, name: str) -> pd.Series:
@@ -335,128 +333,6 @@ def _column(df: pd.DataFrame, name: str) -> pd.Series:
     if isinstance(column, pd.DataFrame):
         raise DataError(f"the table has {column.shape[1]} columns named {name!r}; one is needed.")
     return column
-
-
-def _encode_column(column: pd.Series, node: Node, name: str, labels: Labels) -> Tensor:
-    where = f"node {name!r}: column {name!r}"
-    if not isinstance(node, OrdinalNode):
-        if isinstance(column.dtype, pd.CategoricalDtype):
-            raise DataError(
-                f"{where} is categorical but the node is continuous; convert the column to numbers "
-                "or declare the node as an OrdinalNode."
-            )
-        return _numbers(column, where)
-    names = labels.get(name)
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        _check_categories(column.dtype, name, node)
-        names = names if names is not None else tuple(range(node.levels))
-        _check_order(column.dtype, names, where)
-    if names is None:
-        return _codes(_numbers(column, where), node, where, column.index)
-    return _label_codes(column, names, where)
-
-
-def _check_categories(dtype: pd.CategoricalDtype, name: str, node: OrdinalNode) -> None:
-    if not dtype.ordered:
-        raise DataError(
-            f"node {name!r}: column {name!r} is an unordered Categorical; an ordinal node needs an "
-            "order. Use pd.Categorical(values, categories=[lowest, ..., highest], ordered=True)."
-        )
-    if len(dtype.categories) != node.levels:
-        raise DataError(
-            f"node {name!r}: column {name!r} has {len(dtype.categories)} categories "
-            f"{dtype.categories.tolist()!r}, the node has levels={node.levels}."
-        )
-
-
-def _check_order(dtype: pd.CategoricalDtype, names: tuple[Any, ...], where: str) -> None:
-    """Refuse an order of the levels that contradicts the fit's."""
-    position = {label: k for k, label in enumerate(names)}
-    order = [position[label] for label in dtype.categories if label in position]
-    if order != sorted(order):
-        raise DataError(
-            f"{where} is a Categorical with the order {dtype.categories.tolist()!r}, the fit has "
-            f"{list(names)!r}. Use df[column].cat.reorder_categories({list(names)!r}, "
-            "ordered=True) if the labels mean the same."
-        )
-
-
-def _numbers(column: pd.Series, where: str) -> Tensor:
-    """Float64 tensor of a column, refusing what is not a finite number."""
-    real = pd.api.types.is_numeric_dtype(column.dtype) and column.dtype.kind != "c"
-    if real:
-        array = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    else:
-        array = _numbers_of_objects(column, where)
-    bad = ~np.isfinite(array)
-    if bad.any():
-        first = int(np.argmax(bad))
-        what = "missing (NaN)" if np.isnan(array[first]) else "infinite"
-        raise DataError(
-            f"{where}: {int(bad.sum())} of {len(array)} values are missing or infinite, the first "
-            f"is {what} at row {_plain(column.index[first])!r}. Every value must be a finite "
-            "number: drop these rows or impute them first."
-        )
-    return torch.from_numpy(np.array(array, dtype=np.float64))
-
-
-def _numbers_of_objects(column: pd.Series, where: str) -> np.ndarray:
-    """Numbers in a column of another type, such as object; text is never parsed."""
-    missing = column.isna().to_numpy()
-    others = [(r, v) for r, v in column[~missing].items() if not isinstance(v, Real)]
-    if others:
-        # among text, what is not even the spelling of a number tells most
-        row, value = next(((r, v) for r, v in others if not _spells_number(v)), others[0])
-        raise DataError(
-            f"{where} has the type {column.dtype} with the value {_plain(value)!r} at row "
-            f"{_plain(row)!r}; numbers are needed (an ordered Categorical for labelled levels)."
-        )
-    return np.where(missing, np.nan, column.where(~column.isna(), 0.0)).astype(np.float64)
-
-
-def _spells_number(value: object) -> bool:
-    try:
-        float(str(value))
-    except ValueError:
-        return False
-    return True
-
-
-def _codes(
-    values: Tensor, node: OrdinalNode, where: str, index: Sequence[Any] | pd.Index
-) -> Tensor:
-    bad = (values != values.round()) | (values < 0) | (values > node.levels - 1)
-    if bool(bad.any()):
-        first = int(bad.to(torch.int8).argmax())
-        raise DataError(
-            f"{where}: the value {values[first].item():g} at row {_plain(index[first])!r} is not "
-            f"a level; allowed are the whole numbers 0, ..., {node.levels - 1}."
-        )
-    return values.to(torch.int64)
-
-
-def _plain(value: object) -> object:
-    """A NumPy scalar as Python's own, so that a message shows 3 and not np.int64(3)."""
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _label_codes(column: pd.Series, names: tuple[Any, ...], where: str) -> Tensor:
-    missing = column.isna().to_numpy()
-    if missing.any():
-        first = int(np.argmax(missing))
-        raise DataError(
-            f"{where}: {int(missing.sum())} of {len(column)} values are missing, the first at row "
-            f"{_plain(column.index[first])!r}. Every value must be one of {name_list(names)}: drop "
-            "these rows or impute them first."
-        )
-    codes = pd.Index(names).get_indexer(pd.Index(column.astype(object)))
-    if (codes < 0).any():
-        first = int(np.argmax(codes < 0))
-        raise DataError(
-            f"{where}: the value {_plain(column.iloc[first])!r} at row "
-            f"{_plain(column.index[first])!r} is not a level; allowed are {name_list(names)}."
-        )
-    return torch.from_numpy(codes.astype(np.int64))
 
 
 def _encode_given(
@@ -475,7 +351,7 @@ def _encode_given(
             f"one value for each of the {n} rows is needed."
         )
     try:
-        encoded = _encode_column(series, node, name, labels)
+        encoded = encode_column(series, node, name, labels)
     except DataError as error:
         raise DataError(f"{what}: {error}") from None
     return encoded.expand(n) if len(encoded) == 1 else encoded
