@@ -44,7 +44,10 @@ class IntegrationWarning(UserWarning):
 
 
 class SeparationWarning(UserWarning):
-    """The maximum of the likelihood lies at infinity for at least one parameter."""
+    """The maximum of the likelihood lies at infinity for at least one parameter.
+
+    So it does for the parameters of a level that no training row has.
+    """
 
 
 def name_list(names: Iterable[object]) -> str:

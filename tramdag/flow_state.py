@@ -41,15 +41,20 @@ def _level_of_caller() -> int:
 
 
 def _known_device(device: str | torch.device) -> torch.device:
+    usable = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
     try:
         found = torch.device(device)
-        torch.empty(0, device=found)  # a well-formed name may still be absent from this machine
-    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
-        usable = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+    except (RuntimeError, TypeError):
+        raise SpecError(
+            f"device={device!r} is no device; those of this machine are {name_list(usable)}."
+        ) from None
+    try:
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).split("\n")[0].rstrip(".")
         raise SpecError(
-            f"device={device!r} cannot be used here ({reason}); allowed are "
-            f'{name_list(usable)}, and "cuda" for the first GPU.'
+            f"device={device!r} cannot be used here ({reason}); the devices of this machine are "
+            f"{name_list(usable)}."
         ) from None
     return found
 

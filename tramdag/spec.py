@@ -173,8 +173,10 @@ class VC(Term):
                 f"VC({parent!r}, by={by!r}): a spline varies with exactly one other parent; give "
                 "hidden=(32, 32) for a network of several."
             )
-        if not is_whole_number(n_coefs, at_least=2):
-            raise SpecError(f"VC: n_coefs={n_coefs!r} must be a whole number of at least 2.")
+        if not is_whole_number(n_coefs, at_least=2) or n_coefs > MAX_COEFS:
+            raise SpecError(
+                f"VC({parent!r}): n_coefs={n_coefs!r} must be a whole number from 2 to {MAX_COEFS}."
+            )
         object.__setattr__(self, "n_coefs", int(n_coefs))
         object.__setattr__(self, "hidden", None if hidden is None else _check_hidden(hidden, "VC"))
 
