@@ -13,6 +13,7 @@ from tramdag import (
     ContinuousNode,
     DataError,
     OrdinalNode,
+    SeparationWarning,
     SpecError,
     fit_replicates,
 )
@@ -266,3 +267,19 @@ def test_the_report_of_every_fit_is_kept(bootstrap: Ensemble) -> None:
     assert len(table) == 12 * 3
     assert table["converged"].all()
     assert (table["kkt_residual"] <= 1e-8).all()
+
+
+def test_a_level_without_rows_is_named_once_for_all_replicates(rows: pd.DataFrame) -> None:
+    with pytest.warns(SeparationWarning) as caught:
+        fit_replicates(CLASSICAL, rows.assign(y=rows["y"].replace(2, 3)), 3, seed=4)
+    named = [w for w in caught if "no training row has level 2" in str(w.message)]
+    assert [warning.filename for warning in named] == [__file__]
+
+
+def test_replicates_know_their_rows_and_weights(rows: pd.DataFrame) -> None:
+    ensemble = fit_replicates(CLASSICAL, rows, 2, seed=4)
+    first, second = ensemble
+    assert ensemble.weights is not None
+    again = CausalFlowDAG(CLASSICAL, seed=1).fit(rows, weights=ensemble.weights[0])
+    assert again.report.rows == first.report.rows
+    assert second.report.rows != first.report.rows
