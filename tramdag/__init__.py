@@ -9,10 +9,12 @@ CausalFlowDAG(Age, T; not fitted)
 import importlib
 from types import ModuleType
 
+from tramdag.ensemble import Ensemble, fit_replicates
 from tramdag.errors import (
     ConvergenceWarning,
     DataError,
     ExtrapolationWarning,
+    IntegrationWarning,
     NotFittedError,
     SeparationWarning,
     SpecError,
@@ -40,13 +42,16 @@ __all__ = [
     "ContinuousNode",
     "ConvergenceWarning",
     "DataError",
+    "Ensemble",
     "ExtrapolationWarning",
     "I",
+    "IntegrationWarning",
     "NotFittedError",
     "OrdinalNode",
     "SeparationWarning",
     "SpecError",
     "compare",
+    "fit_replicates",
     "simulations",
     "spec_from_dict",
     "spec_to_dict",

@@ -1,4 +1,4 @@
-"""Saving and loading a fitted flow: a JSON header and plain tensors, no code.
+"""The files of the library: fitted flows and fits on their way, a JSON header and plain tensors.
 
 The file is torch's zip format, read with ``weights_only=True``, so loading never executes anything
 from it. It stores a few *model-drawn* rows (never training rows) with their log density; loading
@@ -7,13 +7,15 @@ recomputes it and refuses a file whose weights do not give the same values.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
 import tempfile
+import time
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +26,16 @@ from torch import Tensor
 from tramdag import queries
 from tramdag.data import Labels, Values
 from tramdag.errors import DataError, SpecError
-from tramdag.fitting import FitReport
+from tramdag.fitting import FitReport, FitRows, FitSettings
 from tramdag.inference import Information
 from tramdag.node import Conditional, make_conditional
 from tramdag.spec import Node, causal_order, spec_from_dict, spec_to_dict
 
-__all__ = ["FlowState", "load", "save"]
+__all__ = ["FitJournal", "FlowState", "load", "open_journal", "save"]
 
 _FORMAT = "tramdag checkpoint"
-_VERSION = 1
+_JOURNAL = "tramdag fit journal"
+_VERSION = 2
 _ARRAYS = ("estimate", "observed", "scores_crossproduct", "free")
 _CHECK_ROWS = 256
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
@@ -70,7 +73,12 @@ def save(path: str | os.PathLike[str], state: FlowState) -> None:
     Args:
         path: The file to make or replace; its folder must exist.
         state: The fitted flow.
+
+    Raises:
+        DataError: The folder is missing, or the path is a folder itself.
     """
+    target = Path(path)
+    _check_target(target, verb="save")
     rows = queries.sample(state.conditionals, _CHECK_ROWS, interventions={}, latents=None, seed=0)
     tensors = {"check log_prob": _joint_log_prob(state.conditionals, rows)}
     # tensors are numbered by node: a node's name may hold any character
@@ -93,7 +101,7 @@ def save(path: str | os.PathLike[str], state: FlowState) -> None:
             for name, entry in state.information.items()
         },
     }
-    _write(Path(path), header, tensors)
+    _write(target, header, tensors, kind=_FORMAT)
 
 
 def load(path: str | os.PathLike[str]) -> FlowState:
@@ -103,7 +111,7 @@ def load(path: str | os.PathLike[str]) -> FlowState:
         DataError: The file is missing, truncated, foreign, damaged, of another version, or its
             weights do not reproduce the log densities stored beside them.
     """
-    header, tensors = _read(path)
+    header, tensors = _read(path, kind=_FORMAT, writer="flow.save(path)")
     try:
         state = _rebuild(header, tensors)
         rows = {name: tensors[f"check:{i}"] for i, name in enumerate(state.conditionals)}
@@ -119,6 +127,90 @@ def load(path: str | os.PathLike[str]) -> FlowState:
             "from those stored at saving; the file is damaged or of another release."
         )
     return state
+
+
+class FitJournal:
+    """Keeps a fit's training states in one file, so that a killed fit can go on.
+
+    The file stays after the fit: the same fit, run again, ends at once with the same result. It
+    holds parameters and histories, no training row.
+
+    Args:
+        path: The file; its folder must exist.
+        every: Seconds between two writes.
+        fingerprint: What identifies the fit: specification, settings, seeds and data.
+
+    Raises:
+        DataError: The file exists and belongs to another fit, or is no journal.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, every: float, fingerprint: str) -> None:
+        self._path, self._every, self._fingerprint = Path(path), every, fingerprint
+        self._states: dict[str, dict[str, Tensor]] = {}
+        self._written = time.monotonic()
+        _check_target(self._path, verb="fit(checkpoint=)")
+        if self._path.exists():
+            header, tensors = _read(path, kind=_JOURNAL, writer="fit(checkpoint=path)")
+            if header.get("fingerprint") != fingerprint:
+                raise DataError(
+                    f"checkpoint {str(path)!r} belongs to another fit: its data, specification, "
+                    "settings or seed differ. Give another path, or remove the file."
+                )
+            for index, key in enumerate(header["keys"]):
+                prefix = f"{index}:"
+                self._states[key] = {
+                    name.removeprefix(prefix): tensor
+                    for name, tensor in tensors.items()
+                    if name.startswith(prefix)
+                }
+
+    def read(self, key: str) -> Mapping[str, Tensor] | None:
+        """The last state kept under a key, or None."""
+        return self._states.get(key)
+
+    def write(self, key: str, state: Callable[[], Mapping[str, Tensor]], *, last: bool) -> None:
+        """Keep a state if so many seconds have passed since the last one, or if it is the last."""
+        if not last and time.monotonic() - self._written < self._every:
+            return
+        self._states[key] = {name: tensor.detach().cpu() for name, tensor in state().items()}
+        header = {"fingerprint": self._fingerprint, "keys": list(self._states)}
+        tensors = {
+            f"{index}:{name}": tensor
+            for index, states in enumerate(self._states.values())
+            for name, tensor in states.items()
+        }
+        _write(self._path, header, tensors, kind=_JOURNAL)
+        self._written = time.monotonic()
+
+
+def open_journal(
+    path: str | os.PathLike[str] | None,
+    every: float,
+    nodes: Mapping[str, Node],
+    settings: FitSettings,
+    rows: FitRows,
+    start: Mapping[str, Tensor],
+) -> FitJournal | None:
+    """The journal of a fit, None where no path is given.
+
+    Raises:
+        SpecError: ``every`` is no number of seconds.
+        DataError: The file belongs to another fit, is no journal, or its folder is missing.
+    """
+    if path is None:
+        return None
+    if not every >= 0:
+        raise SpecError(f"fit: checkpoint_every={every!r} must be a number of seconds, 0 or more.")
+    digest = hashlib.sha256()
+    what_matters = replace(settings, verbose=0, progress=None)
+    digest.update(json.dumps([spec_to_dict(nodes), repr(what_matters), rows.seeds]).encode())
+    weights = {} if rows.weights is None else {"weights": rows.weights}
+    for table in (rows.train, rows.validation or {}, weights, start):
+        digest.update(b"table")
+        for name, column in table.items():
+            digest.update(repr((name, column.dtype, tuple(column.shape))).encode())
+            digest.update(column.detach().cpu().contiguous().numpy().tobytes())
+    return FitJournal(path, every=every, fingerprint=digest.hexdigest())
 
 
 def _rebuild(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> FlowState:
@@ -145,9 +237,21 @@ def _joint_log_prob(conditionals: Mapping[str, Conditional], rows: Values) -> Te
     return torch.stack(list(queries.log_prob(conditionals, rows).values())).sum(0).cpu()
 
 
-def _write(target: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+def _check_target(target: Path, *, verb: str) -> None:
+    if not target.parent.is_dir():
+        raise DataError(
+            f"{verb}: the folder {str(target.parent)!r} of {str(target)!r} does not exist; make it "
+            "first."
+        )
+    if target.is_dir():
+        raise DataError(f"{verb}: {str(target)!r} is a folder; give the name of a file.")
+
+
+def _write(
+    target: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor], *, kind: str
+) -> None:
     content = {
-        "format": _FORMAT,
+        "format": kind,
         "version": _VERSION,
         "header": json.dumps(header),
         "tensors": {name: tensor.detach().cpu() for name, tensor in tensors.items()},
@@ -163,8 +267,12 @@ def _write(target: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor
         raise
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _read(
+    path: str | os.PathLike[str], *, kind: str, writer: str
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     target = Path(path)
+    if target.is_dir():
+        raise DataError(f"{str(path)!r} is a folder; give the checkpoint's file.")
     if not target.is_file():
         raise DataError(f"checkpoint {str(path)!r} does not exist.")
     try:
@@ -174,12 +282,10 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Tenso
     except (*_UNREADABLE, RuntimeError, EOFError, OSError, ValueError, LookupError) as error:
         raise DataError(
             f"{str(path)!r} cannot be read as a checkpoint ({type(error).__name__}): it is "
-            "truncated, or was not written by flow.save(path). Nothing in it was executed."
+            f"truncated, or was not written by {writer}. Nothing in it was executed."
         ) from None
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise DataError(
-            f"{str(path)!r} is not a tramdag checkpoint; such files are written by flow.save(path)."
-        )
+    if not isinstance(content, dict) or content.get("format") != kind:
+        raise DataError(f"{str(path)!r} is not a {kind}; such files are written by {writer}.")
     if content.get("version") != _VERSION:
         raise DataError(
             f"checkpoint {str(path)!r} has the format version {content.get('version')!r}; this "

@@ -12,6 +12,7 @@ __all__ = [
     "ConvergenceWarning",
     "DataError",
     "ExtrapolationWarning",
+    "IntegrationWarning",
     "NotFittedError",
     "SeparationWarning",
     "SpecError",
@@ -35,11 +36,18 @@ class ConvergenceWarning(UserWarning):
 
 
 class ExtrapolationWarning(UserWarning):
-    """A query asks for values outside the range of the training rows."""
+    """A node is set to a value outside the range of its training rows."""
+
+
+class IntegrationWarning(UserWarning):
+    """An integral rests on so few effective points that its reported error is not to be trusted."""
 
 
 class SeparationWarning(UserWarning):
-    """The maximum of the likelihood lies at infinity for at least one parameter."""
+    """The maximum of the likelihood lies at infinity for at least one parameter.
+
+    So it does for the parameters of a level that no training row has.
+    """
 
 
 def name_list(names: Iterable[object]) -> str:

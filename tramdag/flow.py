@@ -1,8 +1,9 @@
 """The face of the library: a DAG of conditional laws, fitted once, asked on all three levels.
 
 Its verbs stand in rooms of their own: fitting and keeping here, questions about variables in
-:mod:`tramdag.flow_queries` and :mod:`tramdag.flow_effects`, about parameters in
-:mod:`tramdag.flow_inference`, about the fit's quality in :mod:`tramdag.flow_diagnostics`.
+:mod:`tramdag.flow_queries`, :mod:`tramdag.flow_laws` and :mod:`tramdag.flow_effects`, about
+parameters in :mod:`tramdag.flow_inference`, about the fit's quality in
+:mod:`tramdag.flow_diagnostics`.
 """
 
 from __future__ import annotations
@@ -13,28 +14,37 @@ from typing import Self
 
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 
-from tramdag import checkpoint
-from tramdag.data import check_training_frame, encode_frame, learn_labels
+from tramdag import checkpoint as files
+from tramdag.data import (
+    check_training_frame,
+    encode_frame,
+    encode_weights,
+    learn_labels,
+    warn_of_empty_levels,
+)
 from tramdag.fitting import (
-    AdamSettings,
     FitReport,
     FitRows,
     FitSettings,
     check_solvable,
     fit_nodes,
     flatten,
+    hash_of_rows,
     restore,
 )
 from tramdag.flow_diagnostics import DiagnosticVerbs
 from tramdag.flow_effects import EffectVerbs
 from tramdag.flow_inference import InferenceVerbs
+from tramdag.flow_laws import LawVerbs
 from tramdag.flow_queries import QueryVerbs
+from tramdag.latent import known_seed
 
 __all__ = ["CausalFlowDAG"]
 
 
-class CausalFlowDAG(QueryVerbs, EffectVerbs, InferenceVerbs, DiagnosticVerbs):
+class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, DiagnosticVerbs):
     r"""A TRAM-DAG: each variable of a known DAG is a transformation model of its parents.
 
     Continuous: :math:`u = h(x; \theta) + \text{shifts}` with u standard logistic. Ordinal:
@@ -50,7 +60,7 @@ class CausalFlowDAG(QueryVerbs, EffectVerbs, InferenceVerbs, DiagnosticVerbs):
         device: Where parameters live, for example ``"cpu"`` or ``"cuda"``.
 
     Raises:
-        SpecError: The specification is not a DAG of nodes, or dtype is not allowed.
+        SpecError: The specification is not a DAG of nodes, or seed, dtype or device is not allowed.
 
     References:
         Sick and Duerr (2025), Interpretable Neural Causal Models with TRAM-DAGs, CLeaR.
@@ -79,10 +89,13 @@ class CausalFlowDAG(QueryVerbs, EffectVerbs, InferenceVerbs, DiagnosticVerbs):
         freeze_patience: int | None = None,
         min_delta: float = 1e-4,
         *,
+        weights: ArrayLike | None = None,
         optimizer: str = "auto",
         validation_fraction: float = 0.1,
         warm_start: bool = False,
         progress: bool | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: float = 60.0,
     ) -> Self:
         """Fit every node by maximum likelihood; nothing changes unless all of it succeeds.
 
@@ -105,30 +118,37 @@ class CausalFlowDAG(QueryVerbs, EffectVerbs, InferenceVerbs, DiagnosticVerbs):
             plateau_patience: See ``schedule``.
             freeze_patience: End a node's fit after so many epochs without improvement; None never.
             min_delta: Smallest change of the validation value, in nats, that counts as improvement.
+            weights: Case weights, one non-negative number per row of ``train_df``; None weighs all
+                by one. A row of weight zero counts as absent, but scalings (the range of a
+                transform, means and scales of parents) are taken from all rows: the basis is
+                part of the model.
             optimizer: ``"auto"``, ``"exact"`` (refuses nodes that are not classical) or ``"adam"``
                 (trains all nodes by Adam).
             validation_fraction: Share of ``train_df`` split off; 0 lets the training rows stand in.
             warm_start: Go on from the present weights and scalings of Adam's nodes.
             progress: Show a progress bar; None shows it on a terminal only.
+            checkpoint: A file that keeps the state of nodes on their way by Adam. A fit that was
+                killed goes on from it, to the same bits on a CPU, when it is run again with the
+                same arguments.
+            checkpoint_every: Seconds between two writes of that file.
 
         Returns:
             The flow itself; see :attr:`report` and :attr:`history`.
 
         Raises:
             SpecError: A setting is not allowed, or ``"exact"`` does not apply.
-            DataError: A table does not fit the nodes, or a column is constant.
+            DataError: A table does not fit the nodes, a column is constant, or the weights are not
+                one non-negative number per row, or ``checkpoint`` belongs to another fit.
         """
-        settings = FitSettings(
-            adam=AdamSettings(
-                epochs=epochs,
-                learning_rate=learning_rate,
-                batch_size=batch_size,
-                schedule=schedule,
-                plateau_patience=plateau_patience,
-                freeze_patience=freeze_patience,
-                min_delta=min_delta,
-                restore_best=restore_best,
-            ),
+        settings = FitSettings.of(
+            epochs=epochs,
+            learning_rate=learning_rate,
+            batch_size=batch_size,
+            schedule=schedule,
+            plateau_patience=plateau_patience,
+            freeze_patience=freeze_patience,
+            min_delta=min_delta,
+            restore_best=restore_best,
             optimizer=optimizer,
             validation_fraction=validation_fraction,
             warm_start=warm_start,
@@ -138,36 +158,44 @@ class CausalFlowDAG(QueryVerbs, EffectVerbs, InferenceVerbs, DiagnosticVerbs):
         check_solvable(self._conditionals, settings)
         labels = learn_labels(train_df, self._nodes)
         train = self._on_device(encode_frame(train_df, self._nodes, labels))
-        check_training_frame(train, self._nodes, what="the training rows")
+        case_weights = None if weights is None else encode_weights(weights, len(train_df))
+        check_training_frame(train, self._nodes, what="the training rows", weights=case_weights)
+        warn_of_empty_levels(train, self._nodes, labels, weights=case_weights)
         validation = (
             None if val_df is None else self._on_device(encode_frame(val_df, self._nodes, labels))
         )
-        fit_seed = self._seed if seed is None else int(seed)
+        fit_seed = self._seed if seed is None else known_seed(seed)
         if warm_start:
             self._require_fit("fit(warm_start=True)")
             fitted = copy.deepcopy(self._conditionals)
         else:
             fitted = self._make_conditionals(fit_seed)
         start = {name: flatten(law).unsqueeze(0) for name, law in fitted.items()}
-        fits = fit_nodes(fitted, start, FitRows(train, validation, (fit_seed,)), settings)
+        own = None if case_weights is None else case_weights.unsqueeze(0).to(self._device)
+        rows = FitRows(train, validation, (fit_seed,), own)
+        journal = files.open_journal(
+            checkpoint, checkpoint_every, self._nodes, settings, rows, start
+        )
+        fits = fit_nodes(fitted, start, rows, settings, journal=journal)
         for name, law in fitted.items():
             restore(law, fits[name].flat[0])
         report = FitReport(
             tuple(fit.reports[0] for fit in fits.values()),
             tuple(fit.histories[0] for fit in fits.values()),
+            hash_of_rows(train, case_weights),
         )
         self._conditionals, self._labels, self._report = fitted, labels, report
-        self._training, self._information = train, {}
+        self._training, self._weights, self._information = train, case_weights, {}
         return self
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted flow to a file that loads without executing code.
 
         The file holds the specification, labels, scalings, weights, the fit report and a few rows
-        drawn from the model; no training row.
+        drawn from the model; no training row, only a hash of all of them together.
         """
         self._require_fit("save")
-        state = checkpoint.FlowState(
+        state = files.FlowState(
             conditionals=self._conditionals,
             nodes=self._nodes,
             labels=self._labels,
@@ -180,7 +208,7 @@ class CausalFlowDAG(QueryVerbs, EffectVerbs, InferenceVerbs, DiagnosticVerbs):
             seed=self._seed,
             dtype=self._dtype,
         )
-        checkpoint.save(path, state)
+        files.save(path, state)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Self:
@@ -190,7 +218,7 @@ class CausalFlowDAG(QueryVerbs, EffectVerbs, InferenceVerbs, DiagnosticVerbs):
             DataError: The file is missing, truncated, foreign, or its weights do not reproduce the
                 log densities stored beside them.
         """
-        state = checkpoint.load(path)
+        state = files.load(path)
         flow = cls(state.nodes, seed=state.seed, dtype=state.dtype)
         flow._conditionals = dict(state.conditionals)
         flow._labels, flow._report = dict(state.labels), state.report

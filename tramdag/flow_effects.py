@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats
 from torch import Tensor
 
 from tramdag import inference, queries
-from tramdag.data import check_frame, encode_do, known_node
-from tramdag.errors import SpecError
-from tramdag.flow_state import FlowBase, check_points
+from tramdag.data import check_frame, known_node
+from tramdag.errors import DataError, SpecError
+from tramdag.flow_delta import ESTIMATE_COLUMNS, DeltaBase, DeltaMethod
+from tramdag.flow_state import check_points
 from tramdag.spec import OrdinalNode, descendants
 
 __all__ = ["Effect", "EffectVerbs"]
 
 Score = Callable[[Any], Any]
+
+_QUANTILES = (0.1, 0.5, 0.9)
 
 
 @dataclass(frozen=True)
@@ -28,20 +30,25 @@ class Effect:
     r"""Effect of setting a node to b against a, on g(outcome).
 
     Attributes:
-        summary: Columns quantity, estimate, std_error, lower, upper, note. Rows:
+        summary: Columns quantity, estimate, std_error, lower, upper (the interval),
+            frechet_lower, frechet_upper (bounds free of the cross-world assumption), note. Rows:
             ``mean_a`` and ``mean_b`` (:math:`E[g(Y) | do]` averaged over the rows), ``ate`` (their
-            difference), ``ratio`` (b over a, for positive means) and, for ordinal outcomes, the
-            averages of ``benefit``, ``harm``, ``no_change`` with their Frechet bounds as lower
-            and upper; with a 0/1 score ``benefit`` is the probability of necessity and
-            sufficiency.
-        rows: Per row of the data ``mean_a``, ``mean_b``, ``ite`` and, for ordinal outcomes, the
-            joint quantities with their bounds.
+            difference), ``ratio`` (b over a, for positive means); for a continuous outcome
+            ``quantile_a(tau)``, ``quantile_b(tau)``, ``qte(tau)``; the averages of ``benefit``,
+            ``harm``, ``no_change``; for a 0/1 score ``pns``, ``pn`` and ``ps``.
+        rows: Per row of the data ``mean_a``, ``mean_b``, ``ite`` and the joint quantities with
+            their bounds.
         level: Confidence level of the intervals.
+        influence: Influence of every training row on the quantities that have an interval, through
+            the fitted parameters, a column each. The squares' sum is the robust variance; sums
+            within clusters come first where rows are clustered. None without an interval or
+            without training rows.
     """
 
     summary: pd.DataFrame
     rows: pd.DataFrame = field(repr=False)
     level: float
+    influence: pd.DataFrame | None = field(default=None, repr=False)
 
     @property
     def ate(self) -> float:
@@ -52,7 +59,7 @@ class Effect:
         return self.summary.to_string(index=False)
 
 
-class EffectVerbs(FlowBase):
+class EffectVerbs(DeltaBase):
     """Effects; see :class:`~tramdag.CausalFlowDAG`."""
 
     def effect(
@@ -60,9 +67,10 @@ class EffectVerbs(FlowBase):
         outcome: str,
         treatment: str,
         values: tuple[Any, Any] = (0, 1),
+        data: pd.DataFrame | None = None,
         *,
-        data: pd.DataFrame,
         of: Score | None = None,
+        quantiles: Sequence[float] | None = None,
         rows: str = "fixed",
         level: float = 0.95,
         n_points: int = 512,
@@ -72,17 +80,35 @@ class EffectVerbs(FlowBase):
 
         Each row keeps what the treatment does not change; its effects on the way to the outcome
         respond. Intervals are by the delta method and exist where every node on the way is
-        classical. Benefit and harm compare both potential outcomes of a row under the assumption
-        that it keeps its latents across worlds; the Frechet bounds beside them do not need it.
+        classical.
+
+        A quantile effect is the difference of the quantiles of the two laws of all rows together,
+        :math:`Q_b(\tau) - Q_a(\tau)` with :math:`n^{-1} \sum_i F_i(Q(\tau)) = \tau`. It is neither
+        the mean of the rows' own quantile effects nor a quantile of individual effects.
+
+        Benefit :math:`P(g(Y_b) > g(Y_a))`, harm and no change compare both potential outcomes of a
+        row. They rest on the cross-world assumption that a row keeps its latents whatever the
+        treatment is, which no data, not even a trial, can test; the Frechet bounds beside them do
+        not need it. With a 0/1 score g they give the probabilities of causation, averaged over
+        the rows given their covariates (selected by their observed treatment for PN and PS):
+
+        .. math:: PNS = P(g_b = 1, g_a = 0), \quad
+            PN = P(g_a = 0 \mid T = b, g = 1)
+               = \frac{\sum_{T_i = b} PNS_i}{\sum_{T_i = b} P_i(g_b = 1)}, \quad
+            PS = P(g_b = 1 \mid T = a, g = 0)
+               = \frac{\sum_{T_i = a} PNS_i}{\sum_{T_i = a} P_i(g_a = 0)}.
 
         Args:
             outcome: The node whose change is asked for.
             treatment: The node that is set.
-            values: The two values (a, b).
-            data: Rows of the population, with the columns that the treatment does not change.
+            values: The two values (a, b); each a scalar, one value per row, or a callable of the
+                row's own value.
+            data: Rows of the population, with the columns that the treatment does not change, and
+                for PN and PS the treatment.
             of: g, vectorised over outcome values or level codes, larger being better, such as
-                ``lambda y: y <= 2``; None takes the outcome itself. For a continuous outcome a
-                function of one's own leaves no interval, since its derivative is not known.
+                ``lambda y: y <= 2``; None takes the outcome itself.
+            quantiles: Levels in (0, 1) of the quantile effects of a continuous outcome; None takes
+                0.1, 0.5 and 0.9, and none where ``of`` is given.
             rows: ``"fixed"`` (effects in exactly these rows) or ``"sampled"`` (they are a sample of
                 the population that is meant, which widens the intervals).
             level: Confidence level.
@@ -92,6 +118,9 @@ class EffectVerbs(FlowBase):
         Raises:
             SpecError: Unknown node, outcome not an effect of the treatment, or a bad option.
             DataError: data or a value does not fit.
+
+        References:
+            Tian and Pearl (2000), Probabilities of causation, Annals of Mathematics and AI 28.
         """
         self._require_fit("effect")
         inference.check_level(level)
@@ -107,27 +136,56 @@ class EffectVerbs(FlowBase):
         check_points(n_points, "effect")
         if not isinstance(values, (tuple, list)) or len(values) != 2:
             raise SpecError(f"effect: values={values!r} must be the two values (a, b).")
+        if data is None:
+            raise DataError("effect: data= is missing; give the rows whose effects are meant.")
+        taus = self._quantile_levels(outcome, of, quantiles)
         score = _tensor_score(of)
         arms = [
             self._effect_query(data, outcome, treatment, value, n_points, seed) for value in values
         ]
-        means = [queries.arm_means(arm, score, smooth=of is None) for arm in arms]
-        continuous = not isinstance(self._nodes[outcome], OrdinalNode)
-        reason = "of= has no derivative here" if continuous and of is not None else ""
-        table = self._marginal_summary(means, rows, level, reason)
-        per_row = pd.DataFrame(
-            {"mean_a": means[0].per_row, "mean_b": means[1].per_row}, index=data.index
+        observed = self._observed_at(data, treatment, arms)
+        means = {
+            name: queries.arm_means(arm, name, score, smooth=of is None)
+            for name, arm in zip(("mean_a", "mean_b"), arms, strict=True)
+        }
+        joint = queries.joint_outcomes(
+            arms[0], arms[1], score, observed=observed, identity=of is None
         )
-        per_row["ite"] = per_row["mean_b"] - per_row["mean_a"]
-        if not continuous:
-            joint = queries.joint_outcomes(arms[0], arms[1], score)
-            columns = {k: v for k, v in vars(joint).items() if k != "integration_error"}
-            per_row = per_row.assign(**columns)
-            per_row["no_change"] = 1.0 - per_row["benefit"] - per_row["harm"]
-            table = pd.concat(
-                [table, _joint_summary(per_row, joint.integration_error)], ignore_index=True
+        statistics = [statistic for _, statistic in means.values()]
+        if taus:
+            statistics += [
+                queries.arm_quantiles(arm, {f"quantile_{side}({tau:g})": tau for tau in taus})
+                for side, arm in zip("ab", arms, strict=True)
+            ]
+        statistics.append(joint.sums)
+        delta = self._delta_method(
+            queries.stack(statistics), queries.on_the_way(arms[0]), rows=rows, level=level
+        )
+        per_row = _row_table(means["mean_a"][0], means["mean_b"][0], joint, data.index)
+        table = _Table(delta)
+        table.add_means()
+        table.add_quantiles(taus)
+        table.add_joint(joint)
+        if joint.binary:
+            table.add_causation(joint, observed, treatment)
+        return Effect(table.summary(), per_row, level, table.influence())
+
+    def _quantile_levels(
+        self, outcome: str, of: Score | None, quantiles: Sequence[float] | None
+    ) -> tuple[float, ...]:
+        """Checked levels of the quantile effects."""
+        allowed = not isinstance(self._nodes[outcome], OrdinalNode) and of is None
+        if quantiles is None:
+            return _QUANTILES if allowed else ()
+        levels = np.atleast_1d(np.asarray(quantiles, dtype=float))
+        if levels.ndim != 1 or not ((levels > 0) & (levels < 1)).all():
+            raise SpecError(f"effect: quantiles={quantiles!r} must lie strictly between 0 and 1.")
+        if levels.size and not allowed:
+            raise SpecError(
+                f"effect: quantiles={quantiles!r} need a continuous outcome without of=; "
+                f"{outcome!r} is {'continuous' if of is not None else 'ordinal'}."
             )
-        return Effect(table, per_row, level)
+        return tuple(levels.tolist())
 
     def _effect_query(
         self,
@@ -139,7 +197,7 @@ class EffectVerbs(FlowBase):
         seed: int,
     ) -> queries.Query:
         n = check_frame(data)
-        interventions = encode_do({treatment: value}, self._nodes, self._labels, n)
+        interventions = self._interventions({treatment: value}, n)
         needed = queries.needed_columns(self._conditionals, outcome, interventions)
         return queries.Query(
             conditionals=self._conditionals,
@@ -151,78 +209,113 @@ class EffectVerbs(FlowBase):
             seed=seed,
         )
 
-    def _marginal_summary(
-        self, means: list[queries.ArmMeans], rows: str, level: float, reason: str
-    ) -> pd.DataFrame:
-        """Arm means, their difference and ratio, with delta-method errors."""
-        per_row = np.stack([arm.per_row for arm in means])
-        estimates = per_row.mean(1)
-        nodes = list(means[0].gradients)
-        on_the_way = means[0].on_the_way
-        networks = [node for node in on_the_way if node not in nodes]
-        separated = [node for node in on_the_way if self._entry(node).separated]
-        covariance = np.zeros((2, 2))
-        for node in nodes:
-            gradient = np.stack([arm.gradients[node] for arm in means])
-            psi = inference.psi_covariance(self._information_of(node))
-            covariance += gradient @ psi @ gradient.T
-        if rows == "sampled":
-            n = per_row.shape[1]
-            covariance += np.cov(per_row) / n if n > 1 else np.nan
-        if networks:
-            reason = f"networks in {', '.join(networks)}"
-        if separated:
-            reason = f"separated levels in {', '.join(separated)}"
-        if reason:
-            covariance[:] = np.nan
-        contrasts = {"mean_a": [1.0, 0.0], "mean_b": [0.0, 1.0], "ate": [-1.0, 1.0]}
-        note = f"no interval: {reason}" if reason else ""
-        quantile = stats.norm.ppf(0.5 + 0.5 * level)
-        table = []
-        for quantity, weights in contrasts.items():
-            estimate = float(np.dot(weights, estimates))
-            error = float(np.sqrt(np.dot(weights, covariance @ weights)))
-            table.append((quantity, estimate, error, quantile * error, note))
-        frame = pd.DataFrame(table, columns=["quantity", "estimate", "std_error", "half", "note"])
-        frame["lower"] = frame["estimate"] - frame["half"]
-        frame["upper"] = frame["estimate"] + frame["half"]
-        frame = pd.concat([frame, _ratio(estimates, covariance, quantile, note)], ignore_index=True)
-        return frame[["quantity", "estimate", "std_error", "lower", "upper", "note"]]
+    def _observed_at(
+        self, data: pd.DataFrame, treatment: str, arms: Sequence[queries.Query]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rows whose treatment is known to have been a, and b."""
+        if treatment not in data.columns:
+            nowhere = np.zeros(len(data), dtype=bool)
+            return nowhere, nowhere
+        own = self._encode(data, columns=[treatment])[treatment]
+        first, second = ((own == arm.fixed[treatment].cpu()).numpy() for arm in arms)
+        return first, second
 
 
-def _ratio(
-    estimates: np.ndarray, covariance: np.ndarray, quantile: float, note: str
+class _Table:
+    """Rows of a summary, with the gradients that their influence needs."""
+
+    def __init__(self, delta: DeltaMethod) -> None:
+        self._delta = delta
+        self._rows: list[dict[str, Any]] = []
+        self._gradients: dict[str, dict[str, float]] = {}
+
+    def _add(self, quantity: str, estimate: float, gradient: dict[str, float], **more: Any) -> None:
+        self._rows.append(self._delta.row(quantity, estimate, gradient, **more))
+        self._gradients[quantity] = gradient
+
+    def add_means(self) -> None:
+        a, b = self._delta.value("mean_a"), self._delta.value("mean_b")
+        self._add("mean_a", a, {"mean_a": 1.0})
+        self._add("mean_b", b, {"mean_b": 1.0})
+        self._add("ate", b - a, {"mean_a": -1.0, "mean_b": 1.0})
+        if a > 0 and b > 0:
+            gradient = {"mean_a": -b / a**2, "mean_b": 1.0 / a}
+            self._add("ratio", b / a, gradient, scale="log")
+
+    def add_quantiles(self, taus: Sequence[float]) -> None:
+        for tau in taus:
+            names = [f"quantile_{side}({tau:g})" for side in "ab"]
+            a, b = (self._delta.value(name) for name in names)
+            self._add(names[0], a, {names[0]: 1.0})
+            self._add(names[1], b, {names[1]: 1.0})
+            self._add(f"qte({tau:g})", b - a, {names[0]: -1.0, names[1]: 1.0})
+
+    def add_joint(self, joint: queries.JointResult) -> None:
+        options = _joint_options(joint)
+        benefit, harm = self._delta.value("benefit"), self._delta.value("harm")
+        bounds = joint.bounds.mean(0)
+        self._add("benefit", benefit, {"benefit": 1.0}, bounds=tuple(bounds[:2]), **options)
+        self._add("harm", harm, {"harm": 1.0}, bounds=tuple(bounds[2:]), **options)
+        gradient = {"benefit": -1.0, "harm": -1.0}
+        self._add("no_change", 1.0 - benefit - harm, gradient, **options)
+
+    def add_causation(
+        self, joint: queries.JointResult, observed: tuple[np.ndarray, np.ndarray], treatment: str
+    ) -> None:
+        options = _joint_options(joint)
+        bounds = joint.bounds[:, :2]
+        pns = self._delta.value("benefit")
+        self._add("pns", pns, {"benefit": 1.0}, bounds=tuple(bounds.mean(0)), **options)
+        for name, side, rows, event in (
+            ("pn", "b", observed[1], "event_b"),
+            ("ps", "a", observed[0], "no_event_a"),
+        ):
+            both, factual = self._delta.value(f"benefit_{side}"), self._delta.value(event)
+            if not factual > 0:
+                reason = f"no row of data is known to have {treatment!r} at the value {side}"
+                self._add(name, np.nan, {}, **{**options, "reason": reason})
+                continue
+            ends = bounds[rows].sum(0) / len(rows) / factual
+            gradient = {f"benefit_{side}": 1.0 / factual, event: -both / factual**2}
+            self._add(name, both / factual, gradient, bounds=tuple(ends), **options)
+
+    def summary(self) -> pd.DataFrame:
+        return pd.DataFrame(self._rows, columns=list(ESTIMATE_COLUMNS))
+
+    def influence(self) -> pd.DataFrame | None:
+        """Columns for the quantities that have an interval."""
+        kept = [row["quantity"] for row in self._rows if np.isfinite(row["std_error"])]
+        if self._delta.influence is None or not kept:
+            return None
+        return self._delta.influence_on({name: self._gradients[name] for name in kept})
+
+
+def _joint_options(joint: queries.JointResult) -> dict[str, Any]:
+    """What the rows of joint quantities share: their scale, notes and missing intervals."""
+    note = "assumes that latents are shared across worlds"
+    if joint.integration_error:
+        note += f"; integration error up to {joint.integration_error:.1e} per row"
+    reason = "" if joint.differentiable else "the joint law has no derivative here"
+    return {"scale": "probability", "note": note, "reason": reason}
+
+
+def _row_table(
+    mean_a: np.ndarray, mean_b: np.ndarray, joint: queries.JointResult, index: pd.Index
 ) -> pd.DataFrame:
-    """B over a with an interval on the log scale; no row where a mean is not positive."""
-    if not (estimates > 0).all():
-        return pd.DataFrame()
-    gradient = np.array([-1.0, 1.0]) / estimates
-    log_error = float(np.sqrt(gradient @ covariance @ gradient))
-    ratio = float(estimates[1] / estimates[0])
-    row = {
-        "quantity": "ratio",
-        "estimate": ratio,
-        "std_error": ratio * log_error,
-        "lower": ratio * np.exp(-quantile * log_error),
-        "upper": ratio * np.exp(quantile * log_error),
-        "note": note,
-    }
-    return pd.DataFrame([row])
-
-
-def _joint_summary(per_row: pd.DataFrame, integration_error: float) -> pd.DataFrame:
-    note = "lower and upper are Frechet bounds, free of the cross-world assumption"
-    if integration_error:
-        note += f"; integration error up to {integration_error:.1e} per row"
-    means = per_row.mean()
-    table = [
-        (name, means[name], np.nan, means[f"{name}_lower"], means[f"{name}_upper"], note)
-        for name in ("benefit", "harm")
-    ]
-    table.append(("no_change", means["no_change"], np.nan, np.nan, np.nan, ""))
-    return pd.DataFrame(
-        table, columns=["quantity", "estimate", "std_error", "lower", "upper", "note"]
-    )
+    """Individual effects and joint quantities, a row each."""
+    benefit, harm, event_b, no_event_a = joint.per_row.T
+    table = pd.DataFrame({"mean_a": mean_a, "mean_b": mean_b, "ite": mean_b - mean_a}, index=index)
+    table["benefit"], table["harm"] = benefit, harm
+    for j, name in enumerate(("benefit_lower", "benefit_upper", "harm_lower", "harm_upper")):
+        table[name] = joint.bounds[:, j]
+    table["no_change"] = 1.0 - benefit - harm
+    if joint.binary:
+        lower, upper = joint.bounds[:, 0], joint.bounds[:, 1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for name, factual in (("pn", event_b), ("ps", no_event_a)):
+                table[name] = benefit / factual
+                table[f"{name}_lower"], table[f"{name}_upper"] = lower / factual, upper / factual
+    return table
 
 
 def _tensor_score(of: Score | None) -> Callable[[Tensor], Tensor]:

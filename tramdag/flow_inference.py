@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from tramdag import inference, queries
-from tramdag.data import encode_do, known_node
+from tramdag.data import encode_do, encode_weights, known_node
 from tramdag.errors import DataError, SpecError, name_list
 from tramdag.flow_state import FlowBase
 from tramdag.node import ContinuousConditional
@@ -35,33 +35,51 @@ def compare(smaller: InferenceVerbs, larger: InferenceVerbs) -> pd.DataFrame:
     Raises:
         SpecError: Other nodes or rows, a differing node that is not exact, or models not nested.
     """
+    rows = {smaller.report.rows, larger.report.rows}
+    if smaller.spec.keys() == larger.spec.keys() and None not in rows and len(rows) > 1:
+        raise SpecError(
+            "compare: the flows were fitted to different rows or case weights, so their "
+            "likelihoods cannot be compared. Fit both to one table, with the same rows dropped "
+            "(for missing values, for example) and the same weights."
+        )
     return inference.likelihood_ratio_test(smaller.fit_statistics(), larger.fit_statistics())
 
 
 class InferenceVerbs(FlowBase):
     """Verbs about parameters; see :class:`~tramdag.CausalFlowDAG`."""
 
-    def attach(self, train_df: pd.DataFrame) -> Self:
+    def attach(self, train_df: pd.DataFrame, weights: ArrayLike | None = None) -> Self:
         """Give a loaded flow its training rows back, which no checkpoint holds; returns the flow.
 
         Cluster covariances, profile intervals and tests need them.
+
+        Args:
+            train_df: The rows of the fit.
+            weights: Their case weights, if it had some.
 
         Raises:
             DataError: They are not the rows of the fit: their likelihood differs from the report's.
         """
         self._require_fit("attach")
         rows = self._on_device(self._encode(train_df))
+        case_weights = None if weights is None else encode_weights(weights, len(train_df))
+        share = (
+            torch.ones(len(train_df), dtype=torch.float64) if case_weights is None else case_weights
+        )
+        n = int((share > 0).sum())
         for entry in self.report.node_reports:
             if entry.solver != "exact":
                 continue
-            nll = -queries.log_prob(self._conditionals, rows)[entry.node].mean().item()
-            if len(train_df) != entry.n or abs(nll - entry.nll) > 1e-6:
+            log_prob = queries.log_prob(self._conditionals, rows)[entry.node].cpu()
+            # a row of weight zero may even be impossible under the fit
+            nll = -float((log_prob * share)[share > 0].sum() / share.sum())
+            if n != entry.n or abs(nll - entry.nll) > 1e-6:
                 raise DataError(
                     f"attach: node {entry.node!r} was fitted to {entry.n} rows with a mean "
-                    f"negative log-likelihood of {entry.nll:.6f}; these {len(train_df)} rows give "
+                    f"negative log-likelihood of {entry.nll:.6f}; these {n} rows give "
                     f"{nll:.6f}."
                 )
-        self._training = rows
+        self._training, self._weights = rows, case_weights
         return self
 
     def coef(self) -> pd.DataFrame:
@@ -103,7 +121,8 @@ class InferenceVerbs(FlowBase):
             if kind != "sandwich":
                 raise SpecError("vcov: cluster= goes with kind='sandwich'.")
             rows = self._rows("vcov(cluster=)")
-            sums = inference.cluster_sums(inference.scores_of(conditional, rows), cluster)
+            scores = inference.scores_of(conditional, rows, weights=self._weights)
+            sums = inference.cluster_sums(scores, cluster)
         return inference.covariance(
             conditional, self._information_of(node), kind=kind, cluster_scores=sums
         )
@@ -169,7 +188,9 @@ class InferenceVerbs(FlowBase):
         names = classical if node is None else [known_node(node, self._nodes, what="term_tests")]
         rows = self._rows("term_tests")
         tables = [
-            inference.term_tests(self._conditionals[name], self._information_of(name), rows)
+            inference.term_tests(
+                self._conditionals[name], self._information_of(name), rows, weights=self._weights
+            )
             for name in names
         ]
         filled = [table for table in tables if len(table)]
@@ -213,7 +234,9 @@ class InferenceVerbs(FlowBase):
         if method != "profile":
             raise SpecError(f"method={method!r} is unknown; allowed are 'wald', 'profile'.")
         rows = self._rows("profile intervals")
-        found = inference.profile_interval(conditional, rows, index, level=level)
+        found = inference.profile_interval(
+            conditional, rows, index, level=level, weights=self._weights
+        )
         return found.lower, found.upper
 
     def cutpoints(self, node: str) -> np.ndarray:

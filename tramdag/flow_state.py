@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import sys
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Self
 
@@ -9,12 +12,13 @@ import pandas as pd
 import torch
 
 from tramdag import inference
-from tramdag.data import Labels, Values, encode_frame
-from tramdag.errors import NotFittedError, SpecError
+from tramdag.data import Do, Labels, Values, encode_do, encode_frame, known_node
+from tramdag.errors import ExtrapolationWarning, NotFittedError, SpecError, name_list
 from tramdag.fitting import FitReport, NodeReport
-from tramdag.latent import derive_seed, fresh_seed
-from tramdag.node import Conditional, make_conditional
-from tramdag.spec import Node, Spec, causal_order, check_spec, is_whole_number
+from tramdag.latent import derive_seed, fresh_seed, known_seed
+from tramdag.node import Conditional, ContinuousConditional, make_conditional
+from tramdag.queries.sampling import Interventions
+from tramdag.spec import Node, OrdinalNode, Spec, causal_order, check_spec, is_whole_number
 
 __all__ = ["FlowBase", "check_points"]
 
@@ -25,6 +29,33 @@ def _known_dtype(dtype: torch.dtype | str) -> torch.dtype:
     found: torch.dtype | None = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if found is None or found not in _DTYPES.values():
         raise SpecError(f"dtype={dtype!r} must be float64 or float32.")
+    return found
+
+
+def _level_of_caller() -> int:
+    """How many frames above the calling function the first one outside the library is."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith("tramdag."):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _known_device(device: str | torch.device) -> torch.device:
+    usable = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise SpecError(
+            f"device={device!r} is no device; those of this machine are {name_list(usable)}."
+        ) from None
+    try:
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).split("\n")[0].rstrip(".")
+        raise SpecError(
+            f"device={device!r} cannot be used here ({reason}); the devices of this machine are "
+            f"{name_list(usable)}."
+        ) from None
     return found
 
 
@@ -53,12 +84,13 @@ class FlowBase:
         self._order = causal_order(checked)
         self._nodes = {name: checked[name] for name in checked}
         self._dtype = _known_dtype(dtype)
-        self._device = torch.device(device)
-        self._seed = fresh_seed() if seed is None else int(seed)
+        self._device = _known_device(device)
+        self._seed = fresh_seed() if seed is None else known_seed(seed)
         self._calls = 0
         self._labels: Labels = {}
         self._report: FitReport | None = None
         self._training: Values | None = None
+        self._weights: torch.Tensor | None = None
         self._information: dict[str, inference.Information] = {}
         self._conditionals = self._make_conditionals(self._seed)
 
@@ -68,6 +100,22 @@ class FlowBase:
             for name in self._order
         }
         return {name: conditional.to(self._device) for name, conditional in made.items()}
+
+    def _with_fit(
+        self,
+        conditionals: dict[str, Conditional],
+        report: FitReport,
+        training: Values,
+        weights: torch.Tensor | None,
+        *,
+        seed: int,
+    ) -> Self:
+        """A flow of the same specification and labels that holds another fit."""
+        other = copy.copy(self)
+        other._seed, other._calls, other._information = seed, 0, {}
+        other._conditionals, other._report = conditionals, report
+        other._training, other._weights = training, weights
+        return other
 
     def __repr__(self) -> str:
         state = "fitted" if self._report is not None else "not fitted"
@@ -101,8 +149,12 @@ class FlowBase:
         return self.report.history
 
     def to(self, device: str | torch.device) -> Self:
-        """Move the parameters to a device, in place; returns the flow."""
-        self._device = torch.device(device)
+        """Move the parameters to a device, in place; returns the flow.
+
+        Raises:
+            SpecError: There is no such device here.
+        """
+        self._device = _known_device(device)
         for conditional in self._conditionals.values():
             conditional.to(self._device)
         return self
@@ -110,6 +162,12 @@ class FlowBase:
     def _require_fit(self, verb: str) -> None:
         if self._report is None:
             raise NotFittedError(f"{verb} needs a fitted flow; call fit(train_df) first.")
+
+    def _levels_of(self, node: str, verb: str) -> list[object]:
+        target = self._nodes[known_node(node, self._nodes, what=verb)]
+        if not isinstance(target, OrdinalNode):
+            raise SpecError(f"{verb}: node {node!r} is continuous; only ordinal nodes have a pmf.")
+        return list(self._labels.get(node) or range(target.levels))
 
     def _rows(self, verb: str) -> Values:
         if self._training is None:
@@ -125,18 +183,45 @@ class FlowBase:
     def _information_of(self, node: str) -> inference.Information:
         if node not in self._information:
             self._information[node] = inference.information_of(
-                self._conditionals[node], self._rows("standard errors"), self._entry(node)
+                self._conditionals[node],
+                self._rows("standard errors"),
+                self._entry(node),
+                weights=self._weights,
             )
         return self._information[node]
 
     def _encode(self, df: pd.DataFrame, columns: Iterable[str] | None = None) -> Values:
         return encode_frame(df, self._nodes, self._labels, columns=columns)
 
+    def _interventions(self, do: Do | None, n: int) -> Interventions:
+        """Encoded do values; warns of those at which the model was never seen.
+
+        Values that callables return are not looked at: they move with the rows.
+        """
+        encoded = encode_do(do, self._nodes, self._labels, n)
+        for name, value in encoded.items():
+            law = self._conditionals[name]
+            if not isinstance(law, ContinuousConditional) or not isinstance(value, torch.Tensor):
+                continue
+            low, high = float(law.low), float(law.high)
+            slack = 1e-6 * (high - low)  # an end that is exact but for rounding is still inside
+            excess = torch.maximum(low - value, value - high)
+            if float(excess.max()) > slack:
+                sd_rule = "rounded outwards to whole standard deviations"
+                warnings.warn(
+                    f"do: node {name!r} is set to {value[excess.argmax()].item():g}, outside its "
+                    f"training range of {low:.4g} to {high:.4g} ({sd_rule}). No row tells how its "
+                    "effects behave there; the answer extrapolates the fitted terms.",
+                    ExtrapolationWarning,
+                    stacklevel=_level_of_caller(),
+                )
+        return encoded
+
     def _on_device(self, values: Values) -> Values:
         return {name: column.to(self._device) for name, column in values.items()}
 
     def _next_seed(self, seed: int | None) -> int:
         if seed is not None:
-            return int(seed)
+            return known_seed(seed)
         self._calls += 1
         return derive_seed(self._seed, "call", self._calls)

@@ -8,11 +8,14 @@ Everything is written so that both tails keep full precision.
 from __future__ import annotations
 
 import hashlib
+from numbers import Integral
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
+
+from tramdag.errors import SpecError
 
 __all__ = ["derive_seed", "fresh_seed", "icdf", "keyed_uniforms", "log_prob", "truncated_icdf"]
 
@@ -58,9 +61,24 @@ def truncated_icdf(v: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
     return torch.minimum(torch.maximum(z, above), upper)
 
 
+def known_seed(seed: object) -> int:
+    """The seed as Python's integer.
+
+    Raises:
+        SpecError: It is no whole number.
+    """
+    if not isinstance(seed, Integral) or isinstance(seed, bool):
+        raise SpecError(f"seed={seed!r} must be a whole number, such as 42.")
+    return int(seed)
+
+
 def derive_seed(seed: int, *keys: object) -> int:
-    """A 63-bit seed that depends on ``seed`` and the keys alone, not on the order of calls."""
-    text = "\x1f".join([str(seed), *map(str, keys)])
+    """A 63-bit seed that depends on ``seed`` and the keys alone, not on the order of calls.
+
+    Raises:
+        SpecError: The seed is no whole number.
+    """
+    text = "\x1f".join([str(known_seed(seed)), *map(str, keys)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 

@@ -145,9 +145,23 @@ class Conditional(nn.Module, abc.ABC):
             raw = torch.where(raw > floor, raw, floor)
         return raw, shift
 
+    @property
     @abc.abstractmethod
+    def n_outcome_parts(self) -> int:
+        """How many tensors of an encoding belong to the node's own column; they come first."""
+
+    def split(self, encoded: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """The parts of an encoding that belong to the outcome, and those of the parents."""
+        return encoded[: self.n_outcome_parts], encoded[self.n_outcome_parts :]
+
+    @abc.abstractmethod
+    def log_prob_given(self, raw: Tensor, shift: Tensor, outcome: tuple[Tensor, ...]) -> Tensor:
+        """Log density or mass per row, nats, from :meth:`parameters_given`'s results; ``(n,)``."""
+
     def log_prob_encoded(self, *encoded: Tensor) -> Tensor:
         """Log density or mass per row in nats, from :meth:`encode`'s tensors; ``(n,)``."""
+        outcome, features = self.split(encoded)
+        return self.log_prob_given(*self.parameters_given(*features), outcome)
 
     def log_prob(self, values: Values) -> Tensor:
         """Log density (per unit of the column) or mass of every row, nats; ``(n,)``."""
@@ -163,10 +177,18 @@ class Conditional(nn.Module, abc.ABC):
 
 
 class ContinuousConditional(Conditional):
-    """A continuous node; see :class:`Conditional` for the arguments shared with ordinal nodes."""
+    """A continuous node; see :class:`Conditional` for the arguments shared with ordinal nodes.
+
+    Attributes:
+        low: Lower end of the column's training range, rounded outwards to whole standard
+            deviations from the mean, so that it is nobody's own value; raw units.
+        high: The upper end, likewise.
+    """
 
     center: Tensor
     half_range: Tensor
+    low: Tensor
+    high: Tensor
 
     def __init__(
         self, name: str, nodes: Mapping[str, Node], *, seed: int, dtype: torch.dtype
@@ -180,6 +202,8 @@ class ContinuousConditional(Conditional):
             self.intercept.copy_(transform.initial())
         self.register_buffer("center", torch.zeros((), dtype=dtype))
         self.register_buffer("half_range", torch.ones((), dtype=dtype))
+        self.register_buffer("low", torch.full((), -torch.inf, dtype=dtype))
+        self.register_buffer("high", torch.full((), torch.inf, dtype=dtype))
 
     @property
     @override
@@ -193,6 +217,10 @@ class ContinuousConditional(Conditional):
         low, high = tail_quantiles(values[self.name])
         self.center.fill_(0.5 * (low + high))
         self.half_range.fill_(0.5 * (high - low))
+        column = values[self.name]
+        mean, sd = column.mean(), column.std(correction=0)
+        self.low.fill_(mean + sd * ((column.min() - mean) / sd).floor())
+        self.high.fill_(mean + sd * ((column.max() - mean) / sd).ceil())
 
     def scale(self, x: Tensor) -> Tensor:
         """S = 5 (x - center) / half_range: the training 5 % and 95 % quantiles go to -5 and 5."""
@@ -206,16 +234,25 @@ class ContinuousConditional(Conditional):
     def encode_outcome(self, values: Values) -> tuple[Tensor, ...]:
         return self.transform.prepare(self.scale(values[self.name]))
 
-    def _h_and_shift(self, encoded: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
-        n_outcome = 2 if self.has_convex_head else 1
-        raw, shift = self.parameters_given(*encoded[n_outcome:])
-        h, log_slope = self.transform.call_and_ladj(raw, *encoded[:n_outcome])
-        return h, log_slope + torch.log(BOUND / self.half_range).unsqueeze(-1), shift
+    @property
+    @override
+    def n_outcome_parts(self) -> int:
+        return 2 if self.has_convex_head else 1
+
+    def _h(self, raw: Tensor, outcome: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """h(x) and its log derivative per unit of x."""
+        h, log_slope = self.transform.call_and_ladj(raw, *outcome)
+        return h, log_slope + torch.log(BOUND / self.half_range).unsqueeze(-1)
 
     @override
-    def log_prob_encoded(self, *encoded: Tensor) -> Tensor:
-        h, log_slope, shift = self._h_and_shift(encoded)
+    def log_prob_given(self, raw: Tensor, shift: Tensor, outcome: tuple[Tensor, ...]) -> Tensor:
+        h, log_slope = self._h(raw, outcome)
         return latent.log_prob(h + shift) + log_slope
+
+    def _h_and_shift(self, encoded: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        outcome, features = self.split(encoded)
+        raw, shift = self.parameters_given(*features)
+        return (*self._h(raw, outcome), shift)
 
     def transformation(self, values: Values) -> tuple[Tensor, Tensor]:
         """h(x) and its log derivative per unit of x, shape ``(n,)`` each; shifts left out."""
@@ -272,12 +309,16 @@ class OrdinalConditional(Conditional):
     def encode_outcome(self, values: Values) -> tuple[Tensor, ...]:
         return (values[self.name],)
 
-    def _cutpoints_and_gaps(self, features: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    @property
+    @override
+    def n_outcome_parts(self) -> int:
+        return 1
+
+    def _cutpoints_and_gaps(self, raw: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
         """c_{-1}, ..., c_{K-1} with infinite ends, (n, K + 1), and the K gaps between them, (n, K).
 
         The gaps come from the parameters, not from subtraction, so narrow levels keep their digits.
         """
-        raw, shift = self.parameters_given(*features)
         increments = positive(raw[..., 1:])
         theta = torch.cat([raw[..., :1], raw[..., :1] + increments.cumsum(-1)], -1)
         cutpoints = theta - shift.unsqueeze(-1)
@@ -285,10 +326,13 @@ class OrdinalConditional(Conditional):
         gaps = increments.expand(*shift.shape, -1)
         return pad(with_low, (0, 1), value=torch.inf), pad(gaps, (1, 1), value=torch.inf)
 
+    def _given(self, parents: Values, n: int) -> tuple[Tensor, Tensor]:
+        return self._cutpoints_and_gaps(*self.parameters_given(*self.encode_parents(parents, n)))
+
     @override
-    def log_prob_encoded(self, *encoded: Tensor) -> Tensor:
-        level, *features = encoded
-        cutpoints, gaps = self._cutpoints_and_gaps(tuple(features))
+    def log_prob_given(self, raw: Tensor, shift: Tensor, outcome: tuple[Tensor, ...]) -> Tensor:
+        (level,) = outcome
+        cutpoints, gaps = self._cutpoints_and_gaps(raw, shift)
         k = level.unsqueeze(-1).expand(*cutpoints.shape[:-1], 1)
         return _log_interval(
             cutpoints.gather(-1, k), cutpoints.gather(-1, k + 1), gaps.gather(-1, k)
@@ -296,29 +340,35 @@ class OrdinalConditional(Conditional):
 
     def log_pmf(self, parents: Values, *, n: int) -> Tensor:
         """Log probabilities of all levels for n rows of parents, in nats; shape ``(n, K)``."""
-        cutpoints, gaps = self._cutpoints_and_gaps(self.encode_parents(parents, n))
+        cutpoints, gaps = self._given(parents, n)
         return _log_interval(cutpoints[:, :-1], cutpoints[:, 1:], gaps)
 
     def cutpoints(self, parents: Values, *, n: int) -> Tensor:
         """Cutpoints given the parents of n rows, with infinite ends; shape ``(n, K + 1)``."""
-        return self._cutpoints_and_gaps(self.encode_parents(parents, n))[0]
+        return self._given(parents, n)[0]
 
     def interval(self, values: Values) -> tuple[Tensor, Tensor]:
-        """Ends of the latent interval (l, u] of each observed level, shape ``(n,)`` each."""
+        """Ends of the latent interval (l, u] of each observed level, shape ``(n,)`` each.
+
+        Raises:
+            DataError: A row has a level to which the model gives no probability.
+        """
         level = values[self.name].unsqueeze(-1)
         cutpoints = self.cutpoints(values, n=len(level))
-        return cutpoints.gather(-1, level).squeeze(-1), cutpoints.gather(-1, level + 1).squeeze(-1)
+        lower = cutpoints.gather(-1, level).squeeze(-1)
+        upper = cutpoints.gather(-1, level + 1).squeeze(-1)
+        empty = upper <= lower
+        if bool(empty.any()):
+            raise DataError(
+                f"node {self.name!r}: a row has level {int(level[empty][0])}, to which the model "
+                "gives no probability since no training row had it; it has no latent. Leave such "
+                "rows out, or fit with a neighbouring level merged into it."
+            )
+        return lower, upper
 
     @override
     def abduct(self, values: Values, uniforms: Tensor) -> Tensor:
         lower, upper = self.interval(values)
-        empty = upper <= lower
-        if bool(empty.any()):
-            level = int(values[self.name][empty][0])
-            raise DataError(
-                f"node {self.name!r}: a row has level {level}, to which the model gives no "
-                "probability since no training row had it; it has no latent."
-            )
         return latent.truncated_icdf(uniforms.to(lower), lower, upper)
 
     @override

@@ -51,6 +51,13 @@ DEFAULT_HIDDEN = (32, 32)
 """Widths of the hidden layers of a network term."""
 
 
+MAX_LEVELS = 1000
+"""Most levels of an ordinal node: each has a parameter, and as a parent a column, of its own."""
+
+MAX_COEFS = 1000
+"""Most coefficients of a continuous node's transform."""
+
+
 def is_whole_number(value: object, *, at_least: int) -> bool:
     """Whether a value is an integer, NumPy's included but no bool, of at least ``at_least``."""
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= at_least
@@ -166,8 +173,10 @@ class VC(Term):
                 f"VC({parent!r}, by={by!r}): a spline varies with exactly one other parent; give "
                 "hidden=(32, 32) for a network of several."
             )
-        if not is_whole_number(n_coefs, at_least=2):
-            raise SpecError(f"VC: n_coefs={n_coefs!r} must be a whole number of at least 2.")
+        if not is_whole_number(n_coefs, at_least=2) or n_coefs > MAX_COEFS:
+            raise SpecError(
+                f"VC({parent!r}): n_coefs={n_coefs!r} must be a whole number from 2 to {MAX_COEFS}."
+            )
         object.__setattr__(self, "n_coefs", int(n_coefs))
         object.__setattr__(self, "hidden", None if hidden is None else _check_hidden(hidden, "VC"))
 
@@ -182,17 +191,17 @@ _SHORTHAND: dict[str, type[Term]] = {"ls": LS, "cs": CS, "ci": CI}
 _TERMS: dict[str, type[Term]] = {**_SHORTHAND, "vc": VC}
 
 
-def _terms_from_parents(parents: Mapping[str, str]) -> tuple[Term, ...]:
+def _terms_from_parents(parents: Mapping[str, str], who: str) -> tuple[Term, ...]:
     if not isinstance(parents, Mapping):
         raise SpecError(
-            f'parents={parents!r} must map parent names to terms, such as {{"Age": "ls"}}; '
+            f'{who}: parents={parents!r} must map parent names to terms, such as {{"Age": "ls"}}; '
             "use terms=[...] for the general notation."
         )
     for name, kind in parents.items():
         if not isinstance(kind, str) or kind not in _SHORTHAND:
             raise SpecError(
-                f"parent {name!r} has the unknown term {kind!r}; allowed are "
-                f"{name_list(_SHORTHAND)}.{did_you_mean(kind, _SHORTHAND)}"
+                f"{who}: in parents={dict(parents)!r} the parent {name!r} has the unknown term "
+                f"{kind!r}; allowed are {name_list(_SHORTHAND)}.{did_you_mean(kind, _SHORTHAND)}"
             )
     single: list[Term] = [_SHORTHAND[k](p) for p, k in parents.items() if k != "ci"]
     joint = [p for p, k in parents.items() if k == "ci"]
@@ -200,20 +209,25 @@ def _terms_from_parents(parents: Mapping[str, str]) -> tuple[Term, ...]:
 
 
 def _resolve_terms(
-    parents: Mapping[str, str] | None, terms: Sequence[Term] | None
+    parents: Mapping[str, str] | None, terms: Sequence[Term] | None, who: str
 ) -> tuple[Term, ...]:
     if parents and terms:
-        raise SpecError("give either parents= or terms=, not both: parents= is its shorthand.")
+        raise SpecError(
+            f"{who}: got parents={parents!r} and terms={terms!r}; give one of them, parents= is "
+            "the shorthand of terms=."
+        )
     if parents:
-        return _terms_from_parents(parents)
+        return _terms_from_parents(parents, who)
     if isinstance(terms, Term):
-        raise SpecError(f"terms= must be a sequence, got the single term {terms!r}; write [term].")
+        raise SpecError(
+            f"{who}: terms= must be a sequence, got the single term {terms!r}; write [term]."
+        )
     resolved = tuple(terms or ())
     for term in resolved:
         if not isinstance(term, (LS, CS, CI, VC)):
-            raise SpecError(f"terms= may hold LS, CS, CI and VC terms, got {term!r}.")
+            raise SpecError(f"{who}: terms= may hold LS, CS, CI and VC terms, got {term!r}.")
     if len(set(resolved)) < len(resolved):
-        raise SpecError(f"a term is given twice in {list(resolved)!r}.")
+        raise SpecError(f"{who}: a term is given twice in {list(resolved)!r}.")
     return resolved
 
 
@@ -258,12 +272,14 @@ class ContinuousNode(Node):
     ) -> None:
         if transform not in TRANSFORMS:
             raise SpecError(
-                f"transform={transform!r} is unknown; allowed are {name_list(TRANSFORMS)}."
-                f"{did_you_mean(transform, TRANSFORMS)}"
+                f"ContinuousNode: transform={transform!r} is unknown; allowed are "
+                f"{name_list(TRANSFORMS)}.{did_you_mean(transform, TRANSFORMS)}"
             )
-        if not is_whole_number(n_coefs, at_least=2):
-            raise SpecError(f"n_coefs={n_coefs!r} must be a whole number of at least 2.")
-        object.__setattr__(self, "terms", _resolve_terms(parents, terms))
+        if not is_whole_number(n_coefs, at_least=2) or n_coefs > MAX_COEFS:
+            raise SpecError(
+                f"ContinuousNode: n_coefs={n_coefs!r} must be a whole number from 2 to {MAX_COEFS}."
+            )
+        object.__setattr__(self, "terms", _resolve_terms(parents, terms, "ContinuousNode"))
         object.__setattr__(self, "transform", transform)
         object.__setattr__(self, "n_coefs", int(n_coefs))
 
@@ -292,10 +308,15 @@ class OrdinalNode(Node):
     ) -> None:
         if not is_whole_number(levels, at_least=2):
             raise SpecError(
-                f"levels={levels!r} must be a whole number of at least 2: an ordinal node has the "
-                "levels 0, 1, ..., levels - 1."
+                f"OrdinalNode: levels={levels!r} must be a whole number of at least 2: an ordinal "
+                "node has the levels 0, 1, ..., levels - 1."
             )
-        object.__setattr__(self, "terms", _resolve_terms(parents, terms))
+        if levels > MAX_LEVELS:
+            raise SpecError(
+                f"OrdinalNode: levels={levels!r} are more than {MAX_LEVELS}; every level has a "
+                "parameter of its own. Merge levels, or declare the variable as a ContinuousNode."
+            )
+        object.__setattr__(self, "terms", _resolve_terms(parents, terms, "OrdinalNode"))
         object.__setattr__(self, "levels", int(levels))
 
 

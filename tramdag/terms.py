@@ -129,6 +129,12 @@ class LinearShift(nn.Module):
         # per term the 5 % and 95 % quantiles of the parent that a spline's coefficient varies with
         self.register_buffer("ranges", torch.tensor([[-1.0, 1.0]] * len(terms), dtype=dtype))
 
+    def extended(self, parents: Mapping[str, Node]) -> LinearShift:
+        """A new linear shift, weights zero, that also holds a plain term of each given parent."""
+        terms = [*self._terms, *(LS(name) for name in parents)]
+        made = LinearShift(terms, {**self._nodes, **parents}, dtype=self.weight.dtype)
+        return made.to(self.weight.device)
+
     def design(self, values: Values, n: int) -> Tensor:
         """Raw design matrix, shape ``(n, p)``, in the units of the parents."""
         blocks = [self.weight.new_zeros((n, 0))]
@@ -298,6 +304,11 @@ class VaryingCoefficient(nn.Module):
         generator: Source of the initial hidden weights.
         dtype: Floating type of the parameters.
 
+    Attributes:
+        treatment: Name of x.
+        treatment_node: Its node.
+        constant: The part of the coefficients that does not vary, for standardised columns.
+
     Shapes:
         ``features (n, n_features + k) -> (n, 1)``; latent scale.
     """
@@ -316,30 +327,32 @@ class VaryingCoefficient(nn.Module):
         super().__init__()
         assert term.hidden is not None
         self.parents = term.parents
-        self._treatment, self._node = term.parents[0], nodes[term.parents[0]]
-        self._n_columns = len(_levels(self._node))
+        self.treatment, self.treatment_node = term.parents[0], nodes[term.parents[0]]
+        self._n_columns = len(_levels(self.treatment_node))
         inner = CS(*term.by, hidden=term.hidden)
         self.coefficient = ParentNetwork(
             inner, nodes, n_outputs=self._n_columns, generator=generator, dtype=dtype
         )
-        # the network starts at zero; a constant coefficient is the first thing to learn
+        # the network starts at zero, a fit at the constant coefficient of greatest likelihood
         self.constant = nn.Parameter(torch.zeros(self._n_columns, dtype=dtype))
         self.register_buffer("mean", torch.zeros(self._n_columns, dtype=dtype))
         self.register_buffer("scale", torch.ones(self._n_columns, dtype=dtype))
 
+    def _columns(self, values: Values) -> Tensor:
+        return _encode_parent(values, self.treatment, self.treatment_node, self.mean.dtype)
+
     def set_scaling(self, values: Values, n: int) -> None:
         """Standardise the parents by the given rows; dummies stay 0 and 1."""
         self.coefficient.set_scaling(values, n)
-        if not isinstance(self._node, OrdinalNode):
-            columns = _encode_parent(values, self._treatment, self._node, self.mean.dtype)
+        if not isinstance(self.treatment_node, OrdinalNode):
+            columns = self._columns(values)
             mean, scale = _moments(columns)
             self.mean.copy_(mean)
             self.scale.copy_(scale)
 
     def features(self, values: Values, n: int) -> Tensor:
         """Features of the network, then the columns of x."""
-        columns = _encode_parent(values, self._treatment, self._node, self.mean.dtype)
-        standardised = (columns - self.mean) / self.scale
+        standardised = (self._columns(values) - self.mean) / self.scale
         return torch.cat([self.coefficient.features(values, n), standardised], -1)
 
     def forward(self, features: Tensor) -> Tensor:

@@ -50,7 +50,9 @@ class PerfectFlow:
         # an ordinal node confines its latent only; these rows are scored by their law instead
         return self.generator.draw_latents(len(df), seed or 0)
 
-    def pmf(self, df: pd.DataFrame, node: str, do: Mapping[str, Any]) -> pd.DataFrame:
+    def pmf(
+        self, df: pd.DataFrame, node: str, do: Mapping[str, Any], n_points: int = 512
+    ) -> pd.DataFrame:
         return pd.DataFrame(self.generator.true_pmf(df.assign(**do)))  # type: ignore[attr-defined]
 
     def counterfactual_pmf(

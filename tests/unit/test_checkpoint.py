@@ -376,8 +376,18 @@ def test_an_interrupted_write_leaves_the_folder_as_it_was(
 
 
 def test_saving_into_a_missing_folder_names_it(linear_flow: CausalFlowDAG, tmp_path: Path) -> None:
-    with pytest.raises((OSError, DataError), match="nowhere"):
+    with pytest.raises(DataError, match=r"the folder '.*nowhere' of '.*flow.pt' does not exist"):
         linear_flow.save(tmp_path / "nowhere" / "flow.pt")
+
+
+def test_a_folder_is_neither_saved_to_nor_loaded(
+    linear_flow: CausalFlowDAG, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="is a folder"):
+        linear_flow.save(tmp_path)
+    with pytest.raises(DataError, match="is a folder"):
+        CausalFlowDAG.load(tmp_path)
+    assert os.listdir(tmp_path) == []
 
 
 def test_an_unfitted_flow_cannot_be_saved(tmp_path: Path) -> None:

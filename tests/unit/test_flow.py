@@ -19,6 +19,7 @@ from tramdag import (
     OrdinalNode,
     SpecError,
 )
+from tramdag.fitting.stack import Stack
 
 CONTINUOUS = ["age", "score", "cost"]
 ORDINAL = ["sev", "treat", "outcome"]
@@ -133,6 +134,42 @@ def test_what_a_flow_is_can_be_read_off(linear_flow: CausalFlowDAG) -> None:
 def test_other_floating_types_are_refused(dtype: Any) -> None:
     with pytest.raises(SpecError, match="float64"):
         CausalFlowDAG({"x": ContinuousNode()}, dtype=dtype)
+
+
+@pytest.mark.parametrize("seed", ["x", "7", 1.5, 2.0, True, [1]])
+def test_a_seed_that_is_no_whole_number_is_refused_before_anything_changes(
+    seed: Any, linear_flow: CausalFlowDAG, cohort: pd.DataFrame
+) -> None:
+    before = linear_flow.report
+    asked = [
+        lambda: CausalFlowDAG({"x": ContinuousNode()}, seed=seed),
+        lambda: linear_flow.fit(cohort, seed=seed),
+        lambda: linear_flow.sample(5, seed=seed),
+        lambda: linear_flow.abduct(cohort, seed=seed),
+        lambda: linear_flow.pmf(cohort.head(2), "outcome", {"age": 60.0}, seed=seed),
+    ]
+    for ask in asked:
+        with pytest.raises(SpecError, match="must be a whole number") as error:
+            ask()
+        assert f"seed={seed!r}" in str(error.value)
+    assert linear_flow.report is before
+
+
+def test_a_seed_may_be_a_numpy_integer(linear_flow: CausalFlowDAG) -> None:
+    pd.testing.assert_frame_equal(
+        linear_flow.sample(5, seed=np.int64(3)),  # type: ignore[arg-type]
+        linear_flow.sample(5, seed=3),
+    )
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "", 3.5, None])
+def test_a_device_that_is_not_here_is_refused(device: Any, linear_flow: CausalFlowDAG) -> None:
+    with pytest.raises(SpecError, match=r"device=.*'cpu'") as error:
+        CausalFlowDAG({"x": ContinuousNode()}, device=device)
+    assert f"device={device!r}" in str(error.value)
+    with pytest.raises(SpecError, match="device="):
+        linear_flow.to(device)
+    assert linear_flow.sample(3, seed=1).shape == (3, 6)
 
 
 def test_a_bad_spec_is_refused_at_construction() -> None:
@@ -433,7 +470,7 @@ def test_a_fit_that_is_interrupted_changes_nothing(
     def interrupted(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(torch.optim.Adam, "step", interrupted)
+    monkeypatch.setattr(Stack, "gradient", interrupted)
     for warm_start in (False, True):
         with pytest.raises(KeyboardInterrupt):
             flow.fit(cohort.iloc[:300], epochs=1, warm_start=warm_start)

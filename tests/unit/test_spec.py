@@ -128,6 +128,10 @@ def test_nodes_and_terms_cannot_be_changed() -> None:
             setattr(frozen, field, 3)
 
 
+def test_a_visual_analogue_scale_is_an_ordinal_node() -> None:
+    assert OrdinalNode(101).levels == 101
+
+
 def test_levels_may_be_a_numpy_integer() -> None:
     assert OrdinalNode(np.int64(3)).levels == 3  # type: ignore[arg-type]
 
@@ -166,7 +170,7 @@ BAD_SPECS: list[tuple[str, Callable[[], object], list[str]]] = [
     (
         "unknown term",
         lambda: ContinuousNode({"a": "lss"}),
-        ["'a'", "'lss'", "'ls'", "'cs'", "'ci'"],
+        ["ContinuousNode", "parents={'a': 'lss'}", "'lss'", "'ls'", "'cs'", "'ci'"],
     ),
     (
         "unhashable term",
@@ -187,6 +191,8 @@ BAD_SPECS: list[tuple[str, Callable[[], object], list[str]]] = [
     ("levels -3", lambda: OrdinalNode(levels=-3), ["levels=-3"]),
     ("levels 2.5", lambda: OrdinalNode(levels=2.5), ["levels=2.5"]),  # type: ignore[arg-type]
     ("levels True", lambda: OrdinalNode(levels=True), ["levels=True"]),
+    ("levels beyond memory", lambda: OrdinalNode(levels=10**9), ["OrdinalNode", "1000", "Merge"]),
+    ("n_coefs beyond memory", lambda: ContinuousNode(n_coefs=10**9), ["ContinuousNode", "1000"]),
     ("n_coefs 1", lambda: ContinuousNode(n_coefs=1), ["n_coefs=1"]),
     (
         "unknown transform",
@@ -208,6 +214,12 @@ def test_a_bad_specification_is_refused_by_name(
 
 
 BAD_PLAIN: list[tuple[str, Any, list[str]]] = [
+    ("one level", {"x": {"kind": "ordinal", "levels": 1}}, ["node 'x'", "levels=1"]),
+    (
+        "unknown term in parents",
+        {"x": {"kind": "continuous"}, "y": {"kind": "continuous", "parents": {"x": "lss"}}},
+        ["node 'y'", "'x'", "'lss'"],
+    ),
     ("no mapping", ["x"], ["x"]),
     ("no node", {"x": "continuous"}, ["'x'", "'continuous'"]),
     ("no kind", {"x": {"levels": 2}}, ["'x'", "'continuous'", "'ordinal'"]),

@@ -139,6 +139,7 @@ def test_untreated_rows_do_not_feel_the_term(rows: pd.DataFrame) -> None:
         lambda: VC("t", by="t"),
         lambda: VC("t", by=("age", "stage")),
         lambda: VC("t", by="age", n_coefs=1),
+        lambda: VC("t", by="age", n_coefs=10**9),
         lambda: VC("t", by="age", n_coefs=2.5),  # type: ignore[arg-type]
         lambda: VC("t", by="age", hidden=(0,)),
         lambda: VC("t", by="age", hidden="32"),  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ takes many replicates at once: data sets that differ in case weights, fits that 
 """
 
 from tramdag.fitting.nodes import FitRows, NodeFits, fit_nodes
-from tramdag.fitting.report import FitReport, NodeHistory, NodeReport
+from tramdag.fitting.report import FitReport, NodeHistory, NodeReport, hash_of_rows
 from tramdag.fitting.settings import AdamSettings, FitSettings, check_solvable
 from tramdag.fitting.stack import flatten, restore
 
@@ -21,5 +21,6 @@ __all__ = [
     "check_solvable",
     "fit_nodes",
     "flatten",
+    "hash_of_rows",
     "restore",
 ]

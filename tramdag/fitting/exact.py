@@ -24,8 +24,9 @@ import torch
 from torch import Tensor
 
 from tramdag.data import Values
+from tramdag.fitting.convex import ConvexLikelihood
 from tramdag.fitting.gram import dependent_columns
-from tramdag.fitting.likelihood import ConvexLikelihood, likelihood_of
+from tramdag.fitting.likelihood import likelihood_of
 from tramdag.fitting.quadratic import NewtonStep, bounded_newton_step, times
 from tramdag.fitting.separation import Separation, find_separation, may_separate
 from tramdag.node import Conditional
@@ -251,8 +252,9 @@ class _Newton:
         self._psi = psi.copy()
         self._value, self._residual, self._decrement = np.full((3, n_replicates), np.inf)
         self._steps = np.zeros(n_replicates, dtype=int)
-        none = np.zeros_like(held)
-        self._last = NewtonStep(np.zeros_like(psi), none, none.any(-1))
+        self._last = NewtonStep(
+            np.zeros_like(psi), np.zeros_like(held), np.zeros(n_replicates, dtype=bool)
+        )
 
     def run(self) -> None:
         """Step until every replicate is at rounding error, or makes no progress."""
@@ -262,9 +264,7 @@ class _Newton:
         working = np.zeros_like(held)
         predictors, value = _evaluate(part, psi)
         for count in range(_MAX_STEPS + 1):
-            gradient, hessian = (
-                term.numpy() for term in part.derivatives(torch.from_numpy(psi), predictors)
-            )
+            gradient, hessian = part.derivatives(torch.from_numpy(psi), predictors)
             residual = _kkt_residual(psi, gradient, bounded, held)
             step = bounded_newton_step(
                 psi, gradient, hessian, bounded=bounded, held=held, working=working
@@ -303,6 +303,8 @@ class _Newton:
         promised: np.ndarray,
         step: NewtonStep,
     ) -> None:
+        if not improved.any():
+            return
         best = live[improved]
         self._psi[best], self._value[best] = psi[improved], value[improved]
         self._residual[best] = residual[improved]
@@ -328,7 +330,7 @@ class _Newton:
             nll=self._value - likelihood.constant,
             steps=self._steps,
             kkt_residual=self._residual,
-            newton_decrement=self._decrement * np.asarray(likelihood.total),
+            newton_decrement=self._decrement * likelihood.total.numpy(),
             active=self._bounded & (psi == 0.0),
             inestimable=inestimable,
             separations=separations,

@@ -35,9 +35,11 @@ class WeightedGram:
 
     def __call__(self, weights: Tensor) -> Tensor:
         """The sums for weights of shape ``(B, n)``; shape ``(B, q, q)``."""
-        if len(weights) < _PACKED_REPLICATES:
-            return torch.stack([self._single(row) for row in weights])
         q = self._design.shape[1]
+        if len(weights) == 1:
+            return self._single(weights)
+        if len(weights) < _PACKED_REPLICATES:
+            return torch.cat([self._single(row) for row in weights.split(1)])
         first, second = torch.tril_indices(q, q)
         sums = self._packed_sums(weights, first, second)
         position = torch.empty(q, q, dtype=torch.int64)
@@ -45,13 +47,15 @@ class WeightedGram:
         return sums[:, position.flatten()].unflatten(-1, (q, q))
 
     def _single(self, weights: Tensor) -> Tensor:
-        q = self._design.shape[1]
-        total = self._design.new_zeros(q, q)
-        for start in range(0, len(weights), BLOCK_ROWS):
+        """The sums for weights of shape ``(1, n)``."""
+        design, n = self._design, len(self._design)
+        if n <= BLOCK_ROWS:
+            return ((design.T * weights) @ design).unsqueeze(0)
+        total = design.new_zeros(design.shape[1], design.shape[1])
+        for start in range(0, n, BLOCK_ROWS):
             rows = slice(start, start + BLOCK_ROWS)
-            block = self._design[rows]
-            total.addmm_(block.T, block * weights[rows].unsqueeze(-1))
-        return total
+            total.addmm_(design[rows].T * weights[:, rows], design[rows])
+        return total.unsqueeze(0)
 
     def _packed_sums(self, weights: Tensor, first: Tensor, second: Tensor) -> Tensor:
         design, n = self._design, len(self._design)

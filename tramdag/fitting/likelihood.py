@@ -15,11 +15,8 @@ log-likelihood is convex:
 
 from __future__ import annotations
 
-import abc
 import copy
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Self
 
@@ -29,189 +26,16 @@ from torch import Tensor
 from typing_extensions import override
 
 from tramdag.data import Values
+from tramdag.fitting.convex import ConvexLikelihood, Local, encoded_blocks, in_double
 from tramdag.fitting.gram import WeightedGram
 from tramdag.node import Conditional, ContinuousConditional, OrdinalConditional
 from tramdag.transforms import BOUND, positive
 
 __all__ = [
     "ContinuousLikelihood",
-    "ConvexLikelihood",
     "OrdinalLikelihood",
-    "in_double",
     "likelihood_of",
 ]
-
-_ENCODED_ROWS = 65_536
-"""Rows encoded at a time, which bounds the memory of the encoding's temporaries."""
-
-
-@dataclass(frozen=True)
-class Local:
-    """Every row's log-likelihood to second order in its two linear predictors.
-
-    The predictors are (z, h') for a continuous node and the interval's (upper, lower) end for an
-    ordinal one; both are linear in psi.
-
-    Attributes:
-        designs: Coefficients of the predictors in psi, shape ``(n, q)`` each.
-        gradients: First derivatives, shape ``(n,)`` each.
-        curvatures: Negative second derivatives: both pure ones, then the mixed one.
-    """
-
-    designs: tuple[Tensor, Tensor]
-    gradients: tuple[Tensor, Tensor]
-    curvatures: tuple[Tensor, Tensor, Tensor]
-
-    def scores(self) -> Tensor:
-        """Score of every row, shape ``(n, q)``."""
-        (first, second), (g1, g2) = self.designs, self.gradients
-        return first * g1.unsqueeze(-1) + second * g2.unsqueeze(-1)
-
-    def information(self) -> Tensor:
-        """Observed information of all rows, shape ``(q, q)``."""
-        (first, second), (k11, k22, k12) = self.designs, self.curvatures
-        mixed = first.T @ (second * k12.unsqueeze(-1))
-        pure = first.T @ (first * k11.unsqueeze(-1)) + second.T @ (second * k22.unsqueeze(-1))
-        return pure + mixed + mixed.T
-
-    def weighted(self, weights: Tensor | None) -> Local:
-        """The rows' log-likelihoods times their weights, ``(1, n)``; None changes nothing."""
-        if weights is None:
-            return self
-        (w,) = weights
-        g1, g2 = self.gradients
-        k11, k22, k12 = self.curvatures
-        return replace(self, gradients=(g1 * w, g2 * w), curvatures=(k11 * w, k22 * w, k12 * w))
-
-    def extended(self, extra: tuple[Tensor, Tensor]) -> Local:
-        """The same rows with more parameters; ``extra`` are their coefficients."""
-        pairs = zip(self.designs, extra, strict=True)
-        first, second = (torch.cat(pair, -1) for pair in pairs)
-        return replace(self, designs=(first, second))
-
-
-class ConvexLikelihood(abc.ABC):
-    """Mean negative log-likelihood of a node as a function of psi, for B replicates at once.
-
-    Replicates differ in psi, and may differ in the rows' weights; they share rows and designs.
-    With weights the sums over rows are weighted and divided by the replicate's sum of weights.
-    A row of weight zero counts as absent.
-
-    Attributes:
-        n_intercept: Number of offset and increments; psi goes on with the shift's weights.
-        shift: Standardised shift columns X, ``(n, p)``, float64 on the CPU, rows in ``order``.
-        order: Positions in the table of the rows as they are held, None if they are the same.
-        weights: Case weights of the rows as they are held, ``(B, n)``; None weighs all by one.
-        total: Sum of the weights, ``(B,)``, or the number of rows.
-        constant: What a row's log density per unit of the column has beyond this likelihood, nats.
-    """
-
-    n_intercept: int
-    shift: Tensor
-    order: Tensor | None = None
-    weights: Tensor | None = None
-    total: Tensor | float
-    constant: float = 0.0
-
-    def _set_weights(self, weights: Tensor | None) -> None:
-        self.weights, self.total = None, float(self.n)
-        if weights is not None:
-            rows = weights if self.order is None else weights[:, self.order]
-            self.weights = rows.to(torch.float64).contiguous()
-            self.total = self.weights.sum(-1)
-
-    @property
-    def n(self) -> int:
-        """Number of rows."""
-        return len(self.shift)
-
-    @property
-    def n_replicates(self) -> int:
-        """Number of weight vectors, 1 without weights."""
-        return 1 if self.weights is None else len(self.weights)
-
-    @property
-    def n_parameters(self) -> int:
-        """Length of psi."""
-        return self.n_intercept + self.shift.shape[1]
-
-    @property
-    def bounded(self) -> np.ndarray:
-        """Which entries of psi are increments, bounded below by zero."""
-        mask = np.zeros(self.n_parameters, dtype=bool)
-        mask[1 : self.n_intercept] = True
-        return mask
-
-    def replicates(self, chosen: Tensor | slice) -> Self:
-        """The likelihood of some of the replicates."""
-        if self.weights is None:
-            return self
-        part = copy.copy(self)
-        assert isinstance(self.total, Tensor)
-        part.weights, part.total = self.weights[chosen], self.total[chosen]
-        return part
-
-    def unweighted(self) -> Self:
-        """The same rows with all weights one."""
-        part = copy.copy(self)
-        part._set_weights(None)
-        return part
-
-    @abc.abstractmethod
-    def start(self) -> Tensor:
-        """A feasible psi with finite value for every replicate, ``(B, q)``."""
-
-    @abc.abstractmethod
-    def predict(self, psi: Tensor) -> tuple[Tensor, Tensor]:
-        """The rows' two linear predictors (see :class:`Local`), ``(B, n)`` each."""
-
-    @abc.abstractmethod
-    def value(self, psi: Tensor, predictors: tuple[Tensor, Tensor]) -> Tensor:
-        """Mean value, ``(B,)``."""
-
-    @abc.abstractmethod
-    def derivatives(self, psi: Tensor, predictors: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Gradient ``(B, q)`` and Hessian ``(B, q, q)`` of the mean value."""
-
-    @abc.abstractmethod
-    def local(self, psi: np.ndarray) -> Local:
-        """Derivatives of every row's weighted log-likelihood, for a single replicate."""
-
-    def scores(self, psi: np.ndarray) -> np.ndarray:
-        """Gradient of every row's weighted log-likelihood, ``(n, q)``, in the table's order."""
-        scores = self.local(psi).scores()
-        if self.order is not None:
-            scores = torch.empty_like(scores).index_copy_(0, self.order, scores)
-        return scores.numpy()
-
-    def __call__(self, psi: np.ndarray, *, order: int) -> tuple[np.ndarray, ...]:
-        """Mean value at one psi of a single replicate, with ``order=2`` gradient and Hessian."""
-        at = torch.from_numpy(np.asarray(psi)).unsqueeze(0)
-        predictors = self.predict(at)
-        terms = (self.value(at, predictors),)
-        if order == 2:
-            terms += self.derivatives(at, predictors)
-        return tuple(term[0].numpy() for term in terms)
-
-    def shift_gram(self) -> Tensor:
-        """Weighted Gram matrix of a constant and the shift columns, ``(B, 1 + p, 1 + p)``."""
-        weights = self.shift.new_ones(1, self.n) if self.weights is None else self.weights
-        p = self.shift.shape[1]
-        gram = weights.new_empty(len(weights), 1 + p, 1 + p)
-        gram[:, 0, 0] = weights.sum(-1)
-        gram[:, 0, 1:] = gram[:, 1:, 0] = weights @ self.shift
-        gram[:, 1:, 1:] = self._shift_gram(weights)
-        return gram
-
-    _shift_gram: WeightedGram
-
-    def _weighted(self, per_row: Tensor) -> Tensor:
-        return per_row if self.weights is None else per_row * self.weights
-
-    def _mean(self, sums: Tensor) -> Tensor:
-        if isinstance(self.total, float):
-            return sums / self.total
-        return sums / self.total.view(-1, *[1] * (sums.ndim - 1))
 
 
 class ContinuousLikelihood(ConvexLikelihood):
@@ -234,7 +58,7 @@ class ContinuousLikelihood(ConvexLikelihood):
         self._design = torch.empty(n, q, dtype=torch.float64)
         self._slopes = torch.empty(n, k - 1, dtype=torch.float64)
         self._design[:, 0] = 1.0
-        for rows, (C, dC, X, *_) in _encoded_blocks(conditional, values):
+        for rows, (C, dC, X, *_) in encoded_blocks(conditional, values):
             self._design[rows, 1:k], self._slopes[rows], self._design[rows, k:] = C, dC, X
         self.shift = self._design[:, k:]
         self._gram, self._slope_gram = WeightedGram(self._design), WeightedGram(self._slopes)
@@ -260,19 +84,21 @@ class ContinuousLikelihood(ConvexLikelihood):
     @override
     def value(self, psi: Tensor, predictors: tuple[Tensor, Tensor]) -> Tensor:
         z, slope = predictors
-        return self._mean(self._weighted(2 * positive(z) - z - torch.log(slope)).sum(-1))
+        return self._weighted(2 * positive(z) - z - torch.log(slope)).sum(-1) / self.total
 
     @override
-    def derivatives(self, psi: Tensor, predictors: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def derivatives(
+        self, psi: Tensor, predictors: tuple[Tensor, Tensor]
+    ) -> tuple[np.ndarray, np.ndarray]:
         z, slope = predictors
         inner = slice(1, self.n_intercept)
-        F, reciprocal = torch.sigmoid(z), 1 / slope
-        pull = self._weighted(reciprocal)
-        gradient = self._weighted(2 * F - 1) @ self._design
-        gradient[:, inner] -= pull @ self._slopes
-        hessian = self._gram(self._weighted(2 * F * torch.sigmoid(-z)))
-        hessian[:, inner, inner] += self._slope_gram(pull * reciprocal)
-        return self._mean(gradient), self._mean(hessian)
+        F, pull = torch.sigmoid(z), self._weighted(1 / slope)
+        gradient = (self._weighted(2 * F - 1) @ self._design).numpy()
+        gradient[:, inner] -= (pull @ self._slopes).numpy()
+        hessian = self._gram(self._weighted(2 * F * torch.sigmoid(-z))).numpy()
+        hessian[:, inner, inner] += self._slope_gram(pull / slope).numpy()
+        total = self.total.numpy()
+        return gradient / total[:, None], hessian / total[:, None, None]
 
     @override
     def local(self, psi: np.ndarray) -> Local:
@@ -310,12 +136,14 @@ class OrdinalLikelihood(ConvexLikelihood):
         place[self.order] = torch.arange(n)
         self._design = torch.empty(n, 1 + p, dtype=torch.float64)
         self._design[:, 0] = 1.0
-        for rows, (_, X, *_) in _encoded_blocks(conditional, values):
+        for rows, (_, X, *_) in encoded_blocks(conditional, values):
             self._design[place[rows], 1:] = X
         self.shift = self._design[:, 1:]
         self._shift_gram = WeightedGram(self.shift)
         ends = torch.bincount(self.level, minlength=self.levels).cumsum(0).tolist()
         self._slices = [slice(a, b) for a, b in pairwise([0, *ends])]
+        k = self.n_intercept
+        self._later = np.maximum.outer(np.arange(k), np.arange(k))
         # row k: the coefficients of theta_k in (a, gamma)
         self._cumulative = torch.ones(self.levels - 1, self.levels - 1, dtype=torch.float64).tril()
         self._set_weights(weights)
@@ -361,36 +189,40 @@ class OrdinalLikelihood(ConvexLikelihood):
         # only inner levels have both ends; increment k is the gap of level k
         counts = self.counts[:, 1:-1]
         log_mass = torch.log(-torch.expm1(-psi[:, 1 : self.n_intercept]))
-        return self._mean(rows - (counts * torch.where(counts > 0, log_mass, 0.0)).sum(-1))
+        return (rows - (counts * torch.where(counts > 0, log_mass, 0.0)).sum(-1)) / self.total
 
     @override
-    def derivatives(self, psi: Tensor, predictors: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def derivatives(
+        self, psi: Tensor, predictors: tuple[Tensor, Tensor]
+    ) -> tuple[np.ndarray, np.ndarray]:
         upper, lower = predictors
-        k = self.n_intercept
-        q_upper, p_lower = torch.sigmoid(-upper), torch.sigmoid(lower)
-        h_upper, h_lower = q_upper * torch.sigmoid(upper), p_lower * torch.sigmoid(-lower)
-        curvature = self._weighted(h_upper + h_lower)
-        rows = torch.stack([*map(self._weighted, (q_upper, p_lower, h_upper, h_lower))])
-        sums = torch.stack([rows[..., s] @ self._design[s] for s in self._slices])
+        k, n_replicates = self.n_intercept, len(psi)
+        rows = upper.new_empty(4, *upper.shape)
+        torch.sigmoid(-upper, out=rows[0])
+        torch.sigmoid(lower, out=rows[1])
+        torch.mul(rows[:2], 1 - rows[:2], out=rows[2:])
+        if self.weights is not None:
+            rows *= self.weights
+        sums = np.stack([(rows[..., s] @ self._design[s]).numpy() for s in self._slices])
         # theta_k is the upper end of level k and the lower end of level k + 1
-        upper_pull, lower_pull = sums[:, 0], sums[:, 1]
-        pull = lower_pull[1:, :, 0] - upper_pull[:-1, :, 0]
+        pull = sums[1:, 1] - sums[:-1, 0]
         bend = sums[:-1, 2] + sums[1:, 3]
-        gradient, hessian = torch.zeros_like(psi), psi.new_empty(*psi.shape, psi.shape[-1])
-        gradient[:, :k] = pull.T @ self._cumulative
-        gradient[:, k:] = (upper_pull - lower_pull).sum(0)[:, 1:]
-        diagonal = bend[..., 0].T.unsqueeze(1)
-        hessian[:, :k, :k] = (self._cumulative.T * diagonal) @ self._cumulative
-        mixed = -(self._cumulative.T @ bend[..., 1:].transpose(0, 1))
-        hessian[:, :k, k:], hessian[:, k:, :k] = mixed, mixed.transpose(-1, -2)
-        hessian[:, k:, k:] = self._shift_gram(curvature)
-        counts, gaps = self.counts[:, 1:-1], psi[:, 1:k]
-        odds = 1 / torch.expm1(gaps)
-        seen = counts > 0
-        gradient[:, 1:k] -= torch.where(seen, counts * odds, 0.0)
-        gap_bend = torch.where(seen, counts * odds * (1 + odds), 0.0)
-        hessian.diagonal(dim1=-2, dim2=-1)[:, 1:k] += gap_bend
-        return self._mean(gradient), self._mean(hessian)
+        gradient = np.empty((n_replicates, self.n_parameters))
+        gradient[:, :k] = _sums_from(pull[..., 0]).T
+        gradient[:, k:] = -pull[..., 1:].sum(0)
+        hessian = np.empty((n_replicates, self.n_parameters, self.n_parameters))
+        hessian[:, :k, :k] = _sums_from(bend[..., 0]).T[:, self._later]
+        hessian[:, :k, k:] = -_sums_from(bend[..., 1:]).transpose(1, 0, 2)
+        hessian[:, k:, :k] = hessian[:, :k, k:].transpose(0, 2, 1)
+        hessian[:, k:, k:] = self._shift_gram(rows[2] + rows[3]).numpy()
+        if k > 1:
+            counts = self.counts[:, 1:-1].numpy()
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                odds = np.where(counts > 0, 1 / np.expm1(psi[:, 1:k].numpy()), 0.0)
+            gradient[:, 1:k] -= counts * odds
+            np.einsum("bii->bi", hessian)[:, 1:k] += counts * odds * (1 + odds)
+        total = self.total.numpy()
+        return gradient / total[:, None], hessian / total[:, None, None]
 
     @override
     def local(self, psi: np.ndarray) -> Local:
@@ -424,23 +256,9 @@ class OrdinalLikelihood(ConvexLikelihood):
         return torch.cat([upper, -X_upper], -1), torch.cat([lower, -X_lower], -1)
 
 
-def _encoded_blocks(
-    conditional: Conditional, values: Values
-) -> Iterator[tuple[slice, tuple[Tensor, ...]]]:
-    """The node's encoding block by block of rows, on the CPU."""
-    names = (conditional.name, *conditional.parents)
-    n = len(values[conditional.name])
-    for start in range(0, n, _ENCODED_ROWS):
-        rows = slice(start, start + _ENCODED_ROWS)
-        encoded = conditional.encode({name: values[name][rows] for name in names})
-        yield rows, tuple(part.cpu() for part in encoded)
-
-
-def in_double(conditional: Conditional) -> Conditional:
-    """The node in float64: itself, or a copy."""
-    if conditional.dtype == torch.float64:
-        return conditional
-    return copy.deepcopy(conditional).double()
+def _sums_from(parts: np.ndarray) -> np.ndarray:
+    """Sums over the first axis from each index to the end: from theta to offset and increments."""
+    return parts[::-1].cumsum(0)[::-1]
 
 
 def likelihood_of(

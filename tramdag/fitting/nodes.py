@@ -18,15 +18,12 @@ from tramdag.data import Values
 from tramdag.errors import ConvergenceWarning, SeparationWarning, name_list
 from tramdag.fitting.exact import Certificate, Solution, solve, write
 from tramdag.fitting.report import NodeHistory, NodeReport
+from tramdag.fitting.rows import Rows, TrainingRows, mean_nll
 from tramdag.fitting.settings import FitSettings, check_solvable
-from tramdag.fitting.stack import Rows, Stack, shape_of
-from tramdag.fitting.stochastic import (
-    AdamResult,
-    TrainingRows,
-    fit_adam,
-    lift_increments,
-    mean_nll,
-)
+from tramdag.fitting.stack import Stack, shape_of
+from tramdag.fitting.start import convex_start
+from tramdag.fitting.stochastic import Journal, fit_adam
+from tramdag.fitting.training import AdamResult
 from tramdag.latent import derive_seed
 from tramdag.node import Conditional
 
@@ -77,6 +74,8 @@ def fit_nodes(
     start: Mapping[str, Tensor],
     rows: FitRows,
     settings: FitSettings,
+    *,
+    journal: Journal | None = None,
 ) -> dict[str, NodeFits]:
     """Fit every node for every replicate.
 
@@ -89,6 +88,7 @@ def fit_nodes(
         start: Parameters at which gradient fits begin, ``(B, P)`` each.
         rows: Data, seeds and weights.
         settings: Solvers and schedules.
+        journal: Keeps gradient fits on the way, so that an interrupted one can go on.
 
     Returns:
         Each node's fits, in the order of ``laws``.
@@ -109,7 +109,7 @@ def fit_nodes(
         for group in _by_shape(pending):
             bar.set_description(", ".join(law.name for law in group))
             begin = torch.stack([start[law.name] for law in group])
-            done = _adam(group, begin, rows, split, settings, bar)
+            done = _adam(group, begin, rows, split, settings, bar=bar, journal=journal)
             fits |= {law.name: fit for law, fit in zip(group, done, strict=True)}
     fits = {name: fits[name] for name in laws}
     for fit in fits.values():
@@ -188,6 +188,7 @@ def _exact_report(
         active_bounds=certificate.active_bounds,
         inestimable=tuple(law.linear.columns[j].name for j in certificate.inestimable),
         separated=_separated(law, certificate),
+        total_weight=None if weights is None else float(weights[replicate].sum()),
     )
 
 
@@ -245,19 +246,20 @@ def _adam(
     rows: FitRows,
     split: _Split,
     settings: FitSettings,
+    *,
     bar: tqdm,
+    journal: Journal | None,
 ) -> list[NodeFits]:
     """Train nodes of one shape for all replicates side by side; ``begin (G, B, P)``."""
     started = time.perf_counter()
     n_nodes, n_replicates, _ = begin.shape
     if group[0].has_convex_head and settings.optimizer == "auto" and not settings.warm_start:
         weights = split.learning_weights(rows)
-        begin = begin.clone()
-        for law, flat in zip(group, begin, strict=True):
-            intercept, shift = write(law, solve(law, rows.train, weights))
-            n_params = intercept.shape[1]
-            flat[:, :n_params] = lift_increments(intercept)
-            flat[:, n_params : n_params + shift.shape[1]] = shift
+        starts = [
+            convex_start(law, own, rows.train, weights)
+            for law, own in zip(group, begin, strict=True)
+        ]
+        begin = torch.stack(starts)
     owner = torch.arange(n_nodes, device=begin.device).repeat_interleave(n_replicates)
     learning = Rows([law.encode(rows.train) for law in group], owner)
     held = learning
@@ -266,11 +268,13 @@ def _adam(
     data = TrainingRows(
         learning, split.learn.repeat(n_nodes, 1), held, split.held.repeat(n_nodes, 1)
     )
-    if rows.weights is not None:
-        data.weights = _with_mean_one(rows.weights.gather(1, split.learn).repeat(n_nodes, 1))
-        if rows.validation is None:
-            own = rows.weights.gather(1, split.held).repeat(n_nodes, 1)
-            data.held_weights = _with_mean_one(own)
+    own = None if rows.weights is None else rows.weights.gather(1, split.learn)
+    counted = [split.learn.shape[1]] * n_replicates
+    if own is not None:
+        counted = (own > 0).sum(1).tolist()
+        data.weights = _with_mean_one(own).repeat(n_nodes, 1)
+    if rows.weights is not None and rows.validation is None:
+        data.held_weights = _with_mean_one(rows.weights.gather(1, split.held)).repeat(n_nodes, 1)
     names = ", ".join(law.name for law in group)
 
     def on_epoch(epoch: int, values: Tensor) -> None:
@@ -279,7 +283,15 @@ def _adam(
             _log.info("%s: epoch %d, validation NLL %.5f", names, epoch, float(values.mean()))
 
     seeds = [derive_seed(seed, "batches", law.name) for law in group for seed in rows.seeds]
-    fits = fit_adam(group, begin.flatten(0, 1), data, settings.adam, seeds=seeds, on_epoch=on_epoch)
+    fits = fit_adam(
+        group,
+        begin.flatten(0, 1),
+        data,
+        settings.adam,
+        seeds=seeds,
+        on_epoch=on_epoch,
+        journal=journal,
+    )
     bar.update(sum(settings.adam.epochs - len(result.train) for result in fits.results))
     stack = Stack(group, owner, fits.flat)
     nll = mean_nll(stack, data.rows, data.index, data.weights).tolist()
@@ -295,11 +307,12 @@ def _adam(
                 node=law.name,
                 solver="adam",
                 epochs=len(result.train),
-                n=split.learn.shape[1],
+                n=counted[b],
                 nll=nll[j * n_replicates + b],
                 validation_nll=judged[j * n_replicates + b] if has_held else None,
                 converged=result.settled,
                 seconds=seconds,
+                total_weight=None if own is None else float(own[b].sum()),
             )
             for b, result in enumerate(results)
         ]

@@ -15,7 +15,7 @@ References:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.optimize
@@ -24,12 +24,10 @@ import torch
 __all__ = ["NewtonStep", "bounded_newton_step", "times"]
 
 _LARGEST_DAMPING = 1e3
-"""Relative to a unit diagonal; only a matrix that is not finite needs more."""
+"""Relative to the diagonal; only a matrix that is not finite needs more."""
 
 _MAX_PIVOTS = 30
 """Exchanges of the non-negative least squares per entry; a few are usual."""
-
-_TINY = np.finfo(float).tiny
 
 
 @dataclass(frozen=True)
@@ -69,35 +67,35 @@ def bounded_newton_step(
         held: Entries that must not move, none of them bounded, shape ``(B, q)``, bool.
         working: Bounds expected to hold with equality, shape ``(B, q)``, bool.
     """
-    scale = 1.0 / np.sqrt(np.maximum(np.einsum("bii->bi", hessian), _TINY))
-    scaled = hessian * (scale[:, :, None] * scale[:, None, :])
-    right = -gradient
+    fixed = working | held
+    any_working = bool(working.any())
     direction = np.zeros_like(psi)
-    if working.any():
+    right = -gradient
+    if any_working:
         direction[working] = -psi[working]
-        right = right - times(hessian, direction)
-    factor, damped = _factor(scaled, working | held)
-    right = torch.from_numpy(np.where(working | held, 0.0, right * scale))
-    move = torch.cholesky_solve(right.unsqueeze(-1), factor)[..., 0].numpy()
-    direction += move * scale
+        right -= times(hessian, direction)
+    factor, damped = _factor(hessian, fixed)
+    right[fixed] = 0.0
+    direction += torch.cholesky_solve(torch.from_numpy(right[..., None]), factor)[..., 0].numpy()
     lowest = np.where(bounded, -psi, -np.inf)
     wrong = direction < lowest
-    if working.any():
+    if any_working:
         slope = gradient + times(hessian, direction)
         tolerance = -1e-15 * np.maximum(np.abs(gradient).max(-1, keepdims=True), 1.0)
         wrong |= working & (slope < tolerance)
-    step = NewtonStep(np.maximum(direction, lowest), working.copy(), damped)
-    violated = np.flatnonzero(wrong.any(-1))
-    if len(violated):
-        start = np.where(held[violated], 0.0, psi[violated] / scale[violated])
-        linear = times(scaled[violated], start) - (gradient * scale)[violated]
-        position, step.damped[violated] = _minima(
-            scaled[violated], linear, bounded=bounded, held=held[violated]
-        )
+    step = NewtonStep(np.maximum(direction, lowest), working, damped)
+    if wrong.any():
+        rows = np.flatnonzero(wrong.any(-1))
+        start = np.where(held[rows], 0.0, psi[rows])
+        linear = times(hessian[rows], start) - gradient[rows]
+        position, damped_now = _minima(hessian[rows], linear, bounded=bounded, held=held[rows])
+        # a program that could not be finished keeps the direction above
+        done = np.isfinite(position).all(-1)
+        rows, position, start = rows[done], position[done], start[done]
         at_bound = bounded & (position == 0.0)
-        moved = np.where(at_bound, -psi[violated], (position - start) * scale[violated])
-        step.working[violated] = at_bound
-        step.direction[violated] = np.where(held[violated], 0.0, moved)
+        step = replace(step, working=working.copy())
+        step.working[rows], step.damped[rows] = at_bound, damped_now[done]
+        step.direction[rows] = np.where(at_bound, -psi[rows], position - start)
     return step
 
 
@@ -113,8 +111,11 @@ def _minima(
     target = torch.linalg.solve_triangular(factor, right, upper=False)
     solution = torch.zeros_like(target)
     for x, L, c in zip(solution[:, u:, 0], factor[:, u:, u:], target[:, u:, 0], strict=True):
-        least, _ = scipy.optimize.nnls(L.T.numpy(), c.numpy(), maxiter=_MAX_PIVOTS * len(c))
-        x.copy_(torch.from_numpy(least))
+        try:
+            least, _ = scipy.optimize.nnls(L.T.numpy(), c.numpy(), maxiter=_MAX_PIVOTS * len(c))
+            x.copy_(torch.from_numpy(least))
+        except (RuntimeError, ValueError):  # too many exchanges, or numbers beyond the largest
+            x.fill_(torch.nan)
     rest = target[:, :u] - factor[:, u:, :u].mT @ solution[:, u:]
     solution[:, :u] = torch.linalg.solve_triangular(factor[:, :u, :u].mT, rest, upper=True)
     found = np.empty_like(linear)
@@ -137,12 +138,13 @@ def _factor(matrices: np.ndarray, fixed: np.ndarray) -> tuple[torch.Tensor, np.n
     factor, info = torch.linalg.cholesky_ex(torch.from_numpy(matrices))
     damped = info.numpy() > 0
     if damped.any():
-        identity = torch.eye(matrices.shape[-1], dtype=torch.float64)
+        diagonal = np.einsum("bii->bi", matrices)
+        lift = np.where(diagonal > 0, diagonal, 1.0)[:, None, :] * np.eye(diagonal.shape[-1])
         bad, damping = np.flatnonzero(damped), 1e-14
         while len(bad) and damping < _LARGEST_DAMPING:
-            lifted = torch.from_numpy(matrices[bad]) + damping * identity
+            lifted = torch.from_numpy(matrices[bad] + damping * lift[bad])
             factor[bad], info = torch.linalg.cholesky_ex(lifted)
             bad = bad[info.numpy() > 0]
             damping *= 10
-        factor[bad] = identity
+        factor[bad] = torch.eye(diagonal.shape[-1], dtype=torch.float64)
     return factor, damped

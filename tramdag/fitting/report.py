@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from torch import Tensor
 
-__all__ = ["HISTORY_COLUMNS", "TRAJECTORY_COLUMNS", "FitReport", "NodeHistory", "NodeReport"]
+from tramdag.data import Values
+
+__all__ = [
+    "HISTORY_COLUMNS",
+    "TRAJECTORY_COLUMNS",
+    "FitReport",
+    "NodeHistory",
+    "NodeReport",
+    "hash_of_rows",
+]
 
 HISTORY_COLUMNS = ("node", "epoch", "train", "validation", "learning_rate", "seconds")
 TRAJECTORY_COLUMNS = ("node", "epoch", "parent", "level", "estimate")
@@ -22,8 +34,9 @@ class NodeReport:
         node: The node's name.
         solver: ``"exact"`` (global optimum with certificate) or ``"adam"``.
         epochs: Newton steps, or passes over the training rows.
-        n: Rows that entered the likelihood.
-        nll: Mean negative log-likelihood on them at the final parameters, nats per row.
+        n: Rows that entered the likelihood; with case weights those of positive weight.
+        nll: Mean negative log-likelihood on them at the final parameters, nats per row, weighted
+            if they have weights.
         validation_nll: The same on the validation rows, None where there are none.
         converged: The certificate holds (exact), or the schedule ended by itself (adam).
         seconds: Wall time.
@@ -33,6 +46,7 @@ class NodeReport:
         inestimable: Coefficients held at zero, as ``parent`` or ``parent=level``.
         separated: Coefficients and cutpoints whose estimate runs off to infinity, as
             ``T=1 -> +inf`` or ``theta[5]``.
+        total_weight: Sum of the case weights, None without weights.
     """
 
     node: str
@@ -48,6 +62,12 @@ class NodeReport:
     active_bounds: tuple[int, ...] = ()
     inestimable: tuple[str, ...] = ()
     separated: tuple[str, ...] = ()
+    total_weight: float | None = None
+
+    @property
+    def log_likelihood(self) -> float:
+        """Log-likelihood of all rows, weighted if they have weights, nats."""
+        return -self.nll * (self.n if self.total_weight is None else self.total_weight)
 
     @property
     def separated_names(self) -> tuple[str, ...]:
@@ -101,10 +121,12 @@ class FitReport:
     Attributes:
         node_reports: One per node, in causal order.
         histories: Likewise, the course of each node's fit.
+        rows: :func:`hash_of_rows` of the training rows; None in files of earlier releases.
     """
 
     node_reports: tuple[NodeReport, ...]
     histories: tuple[NodeHistory, ...] = field(repr=False)
+    rows: str | None = field(default=None, repr=False)
 
     @property
     def nodes(self) -> pd.DataFrame:
@@ -147,6 +169,7 @@ class FitReport:
         return {
             "nodes": [vars(report) for report in self.node_reports],
             "histories": [vars(history) for history in self.histories],
+            "rows": self.rows,
         }
 
     @classmethod
@@ -161,4 +184,25 @@ class FitReport:
             NodeHistory(**{**entry, "labels": [tuple(label) for label in entry["labels"]]})
             for entry in plain["histories"]
         ]
-        return cls(tuple(NodeReport(**entry) for entry in entries), tuple(histories))
+        reports = tuple(NodeReport(**entry) for entry in entries)
+        return cls(reports, tuple(histories), plain.get("rows"))
+
+
+def hash_of_rows(values: Values, weights: Tensor | None = None) -> str:
+    """SHA-256 of a training table, in hexadecimal; the order of rows and columns does not matter.
+
+    It tells whether two fits had the same rows. It holds no value of a row: to learn something
+    from it one must guess the whole table, every digit of every row.
+
+    Args:
+        values: Encoded columns.
+        weights: Case weights, shape ``(n,)``; None is all ones.
+    """
+    names = sorted(values)
+    columns = [values[name].cpu().numpy() for name in names]
+    columns.append(np.ones(len(columns[0])) if weights is None else weights.cpu().numpy())
+    # adding zero makes -0.0 and 0.0 the same bytes, as they are the same value
+    table = np.stack(columns, -1).astype("<f8") + 0.0
+    digest = hashlib.sha256("\x1f".join(names).encode())
+    digest.update(table[np.lexsort(table.T)].tobytes())
+    return digest.hexdigest()

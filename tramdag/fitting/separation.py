@@ -27,7 +27,8 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
-from tramdag.fitting.likelihood import ConvexLikelihood, OrdinalLikelihood
+from tramdag.fitting.convex import ConvexLikelihood
+from tramdag.fitting.likelihood import OrdinalLikelihood
 from tramdag.fitting.quadratic import NewtonStep
 
 __all__ = ["Separation", "find_separation", "may_separate"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from tramdag.errors import SpecError, name_list
 from tramdag.node import Conditional
@@ -25,7 +26,7 @@ class AdamSettings:
     epochs: int = 500
     learning_rate: float = 1e-2
     batch_size: int = 512
-    schedule: str | None = None
+    schedule: str | None = "plateau"
     plateau_patience: int = 15
     freeze_patience: int | None = None
     min_delta: float = 1e-4
@@ -67,10 +68,32 @@ class FitSettings:
                 f"fit: optimizer={self.optimizer!r} is unknown; allowed are "
                 f"{name_list(OPTIMIZERS)}."
             )
+        if not (isinstance(self.verbose, bool) or is_whole_number(self.verbose, at_least=0)):
+            raise SpecError(
+                f"fit: verbose={self.verbose!r} must be a whole number of at least 0: log every so "
+                "many epochs, 0 never."
+            )
         if not 0.0 <= self.validation_fraction < 1.0:
             raise SpecError(
                 f"fit: validation_fraction={self.validation_fraction!r} must lie in [0, 1)."
             )
+
+    @classmethod
+    def of(cls, **options: Any) -> FitSettings:
+        """Settings from the arguments of :meth:`tramdag.CausalFlowDAG.fit`, all optional.
+
+        Raises:
+            SpecError: An unknown argument, or a value that is not allowed.
+        """
+        own = {f.name for f in fields(cls)} - {"adam"}
+        steps = {f.name for f in fields(AdamSettings)}
+        for name in options:
+            if name not in own | steps:
+                raise SpecError(
+                    f"fit: unknown argument {name!r}; allowed are {name_list(sorted(own | steps))}."
+                )
+        adam = AdamSettings(**{k: v for k, v in options.items() if k in steps})
+        return cls(adam=adam, **{k: v for k, v in options.items() if k in own})
 
     def is_exact(self, conditional: Conditional) -> bool:
         """Whether the node is solved exactly."""

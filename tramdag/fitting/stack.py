@@ -13,9 +13,10 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor, nn
 
+from tramdag.fitting.heads import head_gradient
 from tramdag.node import Conditional, ContinuousConditional
 
-__all__ = ["Rows", "Stack", "flatten", "restore", "shape_of"]
+__all__ = ["Stack", "flatten", "restore", "shape_of"]
 
 
 def shape_of(law: Conditional) -> Hashable:
@@ -84,65 +85,19 @@ class Stack:
         self._buffers = {k: v[index] for k, v in self._buffers.items()}
         self._connect()
 
-    def gradient(self, loss: Tensor) -> Tensor:
-        """Gradient of a sum over members with respect to :attr:`flat`, shape ``(R, P)``."""
+    def gradient(self, encoded: tuple[Tensor, ...], scale: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-likelihoods of rows, and the gradient of their scaled sum.
+
+        Args:
+            encoded: Rows of every member, encoded, tensors ``(R, n, ...)``.
+            scale: Factor of each row in the sum, ``(R, n)``.
+
+        Returns:
+            Log-likelihoods ``(R, n)``, and the gradient with respect to :attr:`flat`, ``(R, P)``.
+        """
+        outcome, features = self.module.split(encoded)
+        made = self.module.parameters_given(*features)
+        log_prob, *slopes = head_gradient(self.module, *made, outcome, scale)
         parameters = [p for p in self.module.parameters() if p.numel()]
-        parts = torch.autograd.grad(loss, parameters)
-        return torch.cat([part.flatten(1) for part in parts], 1)
-
-
-class Rows:
-    """Encoded rows of the members of a stack, from which batches are gathered in few operations.
-
-    Args:
-        encoded: Encodings by :meth:`~tramdag.node.Conditional.encode`, one per distinct law, all
-            of the same shapes.
-        owner: For each member the encoding that is its own, shape ``(R,)``.
-    """
-
-    def __init__(self, encoded: Sequence[tuple[Tensor, ...]], owner: Tensor) -> None:
-        first = encoded[0]
-        self.n = len(first[0])
-        self.owner = owner
-        self._is_float = [part.is_floating_point() for part in first]
-        self._is_vector = [part.ndim == 1 for part in first]
-        self._widths = [part[0].numel() for part in first if part.is_floating_point()]
-        packed = [
-            torch.cat([part.view(self.n, -1) for part in parts if part.is_floating_point()], 1)
-            for parts in encoded
-        ]
-        self._floats = torch.cat(packed)
-        self._others = [
-            torch.cat([parts[j] for parts in encoded])
-            for j, is_float in enumerate(self._is_float)
-            if not is_float
-        ]
-
-    @property
-    def width(self) -> int:
-        """Numbers per row."""
-        return self._floats.shape[1] + len(self._others)
-
-    def to(self, dtype: torch.dtype) -> Rows:
-        """The same rows in another floating type."""
-        other = copy.copy(self)
-        other._floats = self._floats.to(dtype)
-        return other
-
-    def keep(self, index: Tensor) -> None:
-        """Go on with the rows of some of the members."""
-        self.owner = self.owner[index]
-
-    def gather(self, index: Tensor) -> tuple[Tensor, ...]:
-        """Rows of every member, ``index (R, k) -> tensors (R, k, ...)``, parts as encoded."""
-        flat = (index + (self.owner * self.n).unsqueeze(-1)).flatten()
-        floats = self._floats.index_select(0, flat).view(*index.shape, -1)
-        pieces, others = iter(floats.split(self._widths, -1)), iter(self._others)
-        parts = []
-        for is_float, is_vector in zip(self._is_float, self._is_vector, strict=True):
-            if is_float:
-                piece = next(pieces)
-                parts.append(piece.squeeze(-1) if is_vector else piece)
-            else:
-                parts.append(next(others).index_select(0, flat).view(index.shape))
-        return tuple(parts)
+        parts = torch.autograd.grad(made, parameters, slopes)
+        return log_prob, torch.cat([part.flatten(1) for part in parts], 1)

@@ -24,7 +24,8 @@ from torch import Tensor
 
 from tramdag.data import Values
 from tramdag.errors import DataError, SpecError, name_list
-from tramdag.fitting.likelihood import in_double, likelihood_of
+from tramdag.fitting.convex import in_double
+from tramdag.fitting.likelihood import likelihood_of
 from tramdag.fitting.report import NodeReport
 from tramdag.node import Conditional, OrdinalConditional
 from tramdag.transforms import positive

@@ -128,7 +128,7 @@ def fit_statistics(
     """
     rows = []
     for entry in report.node_reports:
-        log_likelihood = -entry.nll * entry.n
+        log_likelihood = entry.log_likelihood
         classical = entry.solver == "exact"
         # increments at their bound count: which ones bind is an accident of the rows
         count = len(information[entry.node].free) - len(entry.inestimable) if classical else None

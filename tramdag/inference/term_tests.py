@@ -35,7 +35,8 @@ from torch.nn.functional import one_hot
 
 from tramdag.data import Values
 from tramdag.errors import SpecError
-from tramdag.fitting.likelihood import ConvexLikelihood, OrdinalLikelihood, in_double, likelihood_of
+from tramdag.fitting.convex import ConvexLikelihood, in_double
+from tramdag.fitting.likelihood import OrdinalLikelihood, likelihood_of
 from tramdag.inference.information import Information
 from tramdag.node import Conditional, ContinuousConditional
 from tramdag.transforms import Bernstein

@@ -19,6 +19,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -27,7 +28,7 @@ from torch.nn.functional import logsigmoid
 
 from tramdag.data import Values
 from tramdag.node import Conditional, ContinuousConditional, OrdinalConditional
-from tramdag.queries.mediation import mediators_of, n_branches
+from tramdag.queries.mediation import mediators_of
 from tramdag.queries.sampling import Interventions
 
 __all__ = ["counterfactual_pmf"]
@@ -64,7 +65,8 @@ def counterfactual_pmf(
     mediators = mediators_of(conditionals, node, interventions)
     chain = [*mediators, node]
     n = len(factual[node])
-    size = max(1, _BLOCK_PARTICLES // n_branches(conditionals, chain))
+    levels = [c.levels for m in chain if isinstance(c := conditionals[m], OrdinalConditional)]
+    size = max(1, _BLOCK_PARTICLES // math.prod(levels))
     parts = [
         _block(conditionals, _slice(factual, start, size), _slice(actions, start, size), chain)
         for start in range(0, n, size)

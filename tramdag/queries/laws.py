@@ -1,50 +1,37 @@
-r"""The law of one node per row under an intervention: pmf, cdf, density, quantile.
+r"""The law of one node under an intervention: pmf, cdf, density, quantile.
 
-With mediators M (:mod:`tramdag.queries.mediation`) the law is the mixture
+With M the nodes that are integrated out (:mod:`tramdag.queries.mediation`) the law is the mixture
 
-.. math:: P(Y \in \cdot \mid do) = \int P(Y \in \cdot \mid \mathrm{pa}(m)) \, dP(m \mid do),
+.. math:: P(Y \in \cdot \mid do, e) = \int P(Y \in \cdot \mid \mathrm{pa}(m)) \, dP(m \mid do, e),
 
-where the last step is always analytic and the integral runs over the mediators: ordinal ones by
-enumeration, continuous ones over scrambled Sobol points pushed through their quantile functions,
-the same points for every row and every intervention. Independent scramblings give the
-integration error.
-
-References:
-    Owen (1997), Scrambled net variance for integrals of smooth functions, Annals of Statistics 25.
+where the last step is analytic and the integral is a sum over weighted particles
+(:mod:`tramdag.queries.particles`). Only where effects of Y itself are evidence do the particles
+hold Y's values too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.stats import qmc
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from tramdag import latent
 from tramdag.data import Values
 from tramdag.node import Conditional, ContinuousConditional, OrdinalConditional
-from tramdag.queries.mediation import Particles, mediators_of, n_branches, propagate
-from tramdag.queries.sampling import Interventions
+from tramdag.queries.particles import Particles, make_plan
+from tramdag.queries.query import Query
 
-__all__ = [
-    "N_SCRAMBLES",
-    "LawResult",
-    "cdf",
-    "density",
-    "pmf",
-    "quantile",
-    "scramble_error",
-    "sobol_points",
-]
+__all__ = ["LawResult", "cdf", "density", "pmf", "quantile"]
 
-N_SCRAMBLES = 8
-"""Independent scramblings of the Sobol points."""
+_THRESHOLDS = 32
+"""Thresholds per pass over a block of rows, which bounds the memory of tables with many columns."""
 
-_BLOCK_PARTICLES = 262_144
+_BLOCK_VALUES = 262_144
+"""Values of the node, one per particle and threshold, at which its law is evaluated in one go."""
+
 _BISECTIONS = 80
 
 
@@ -54,67 +41,23 @@ class LawResult:
 
     Attributes:
         estimate: Shape ``(n, k)``: levels (pmf), thresholds (cdf, density) or quantile levels.
-        integration_error: Largest standard error that integrating continuous mediators leaves;
-            0.0 where none is on the way.
+        error: Standard error that integrating continuous nodes leaves, same shape; zero where
+            none is integrated.
+        effective_sample_size: Smallest one over the rows; infinite where no points are weighed.
     """
 
     estimate: Tensor
-    integration_error: float
-
-
-@dataclass(frozen=True)
-class Query:
-    """A node's law under an intervention, for the rows of a table.
-
-    Attributes:
-        conditionals: Conditional laws in causal order.
-        values: The columns that :func:`~tramdag.queries.mediation.needed_columns` names.
-        node: The queried node.
-        interventions: Nodes that are set; a callable receives the row's own value.
-        n: Number of rows.
-        scope: ``"total"`` or ``"controlled"``.
-        n_points: Sobol points over all scramblings, 8 times a power of two.
-        seed: Seed of the scramblings.
-    """
-
-    conditionals: Mapping[str, Conditional]
-    values: Values
-    node: str
-    interventions: Interventions
-    n: int
-    scope: str = "total"
-    n_points: int = 512
-    seed: int = 0
+    error: Tensor
+    effective_sample_size: float = float("inf")
 
     @property
-    def leaf(self) -> Conditional:
-        """The queried node's conditional law."""
-        return self.conditionals[self.node]
+    def integration_error(self) -> float:
+        """The largest error of the table."""
+        return float(self.error.max())
 
-    @property
-    def fixed(self) -> Values:
-        """Values of the nodes that are set, per row."""
-        return {
-            name: action if isinstance(action, Tensor) else action(self.values[name])
-            for name, action in self.interventions.items()
-        }
 
-    def blocks(self) -> Iterator[tuple[Particles, slice]]:
-        """Particles of the rows, block by block, and the rows that each block holds."""
-        mediators = mediators_of(self.conditionals, self.node, self.interventions, scope=self.scope)
-        n_continuous = sum(
-            isinstance(self.conditionals[name], ContinuousConditional) for name in mediators
-        )
-        points = sobol_points(self.n_points, n_continuous, self.seed)
-        device = self.leaf.intercept.device
-        given = {**self.values, **self.fixed}
-        given = {name: column.to(device) for name, column in given.items()}
-        size = max(1, _BLOCK_PARTICLES // (len(points) * n_branches(self.conditionals, mediators)))
-        for start in range(0, self.n, size):
-            rows = slice(start, min(start + size, self.n))
-            part = {name: column[rows] for name, column in given.items()}
-            n = rows.stop - start
-            yield propagate(self.conditionals, part, mediators, points.to(device), n), rows
+def _certain(estimate: Tensor) -> LawResult:
+    return LawResult(estimate, torch.zeros_like(estimate))
 
 
 @torch.no_grad()
@@ -123,10 +66,12 @@ def pmf(query: Query) -> LawResult:
     leaf = query.leaf
     assert isinstance(leaf, OrdinalConditional)
     if query.node in query.fixed:
-        level = query.fixed[query.node]
-        return LawResult(one_hot(level, leaf.levels).to(leaf.dtype), 0.0)
+        return _certain(one_hot(query.fixed[query.node], leaf.levels).to(leaf.dtype))
+    carried = query.carries_node
 
     def probabilities(particles: Particles, rows: slice) -> Tensor:
+        if carried:
+            return one_hot(particles.values[query.node], leaf.levels).to(leaf.dtype)
         return leaf.log_pmf(particles.values, n=len(particles.owner)).exp()
 
     return _average(query, probabilities)
@@ -136,125 +81,182 @@ def pmf(query: Query) -> LawResult:
 def cdf(query: Query, at: Tensor) -> LawResult:
     """P(node <= at), at of shape ``(n, k)``; result ``(n, k)``."""
     leaf = query.leaf
-    if isinstance(leaf, OrdinalConditional):
-        levels = pmf(query)
-        cumulative = torch.cat(
-            [torch.zeros_like(levels.estimate[:, :1]), levels.estimate.cumsum(-1)], -1
-        )
-        index = (at.floor() + 1).clamp(0, leaf.levels).to(torch.int64)
-        return LawResult(
-            cumulative.gather(-1, index.to(cumulative.device)), levels.integration_error
-        )
-    assert isinstance(leaf, ContinuousConditional)
+    if isinstance(leaf, OrdinalConditional) and query.node not in query.fixed:
+        levels = torch.arange(leaf.levels, device=leaf.intercept.device)
+
+        def up_to(particles: Particles, rows: slice) -> Tensor:
+            below = particles.of_rows((levels <= at[rows].to(levels.device).unsqueeze(-1)).double())
+            if query.node in particles.values:
+                own = particles.values[query.node].reshape(-1, 1, 1).expand(-1, below.shape[1], 1)
+                return below.gather(-1, own).squeeze(-1).to(leaf.dtype)
+            p = leaf.log_pmf(particles.values, n=len(particles.owner)).exp()
+            return (below.to(p) @ p.unsqueeze(-1)).squeeze(-1)
+
+        return _average(query, up_to)
     if query.node in query.fixed:
-        below = query.fixed[query.node].unsqueeze(-1) <= at
-        return LawResult(below.to(leaf.dtype), 0.0)
-
-    def below_at(particles: Particles, rows: slice) -> Tensor:
-        return torch.cat(
-            [_component_cdf(leaf, particles, column) for column in at[rows].unbind(-1)], -1
-        )
-
-    return _average(query, below_at)
+        return _certain((query.fixed[query.node].unsqueeze(-1) <= at).to(leaf.dtype))
+    assert isinstance(leaf, ContinuousConditional)
+    return _average_at(query, at, lambda particles, part: component_cdf(leaf, particles, part))
 
 
 @torch.no_grad()
 def density(query: Query, at: Tensor) -> LawResult:
     """Density of a continuous node at ``at`` (n, k), per unit of the column; result ``(n, k)``."""
     leaf = query.leaf
+    if query.carries_node:
+        return _density_of_evidence(query, at)
+    return _average_at(query, at, lambda particles, part: component_density(leaf, particles, part))
 
-    def density_at(particles: Particles, rows: slice) -> Tensor:
-        parts = []
-        for column in at[rows].unbind(-1):
-            own = {query.node: particles.of_rows(column.to(particles.weight.device))}
-            parts.append(leaf.log_prob({**particles.values, **own}).exp())
-        return torch.stack(parts, -1)
 
-    return _average(query, density_at)
+def _density_of_evidence(query: Query, at: Tensor) -> LawResult:
+    """p(y, e) / p(e): the likelihood of the evidence with and without the node's value."""
+    plan = query.plan
+    rest = [name for name in plan.integrated if name != query.node]
+    weighing = [name for name in query.conditionals if name in {query.node, *plan.weighing}]
+    joint_plan = make_plan(
+        query.conditionals,
+        rest,
+        n_points=query.n_points,
+        weighing=weighing,
+        actions=plan.actions,
+    )
+    log_mass, relative, size = _log_evidence(query.blocks())
+    estimates, errors = [], []
+    for column in at.unbind(-1):
+        blocks = query.blocks(plan=joint_plan, given={query.node: column})
+        log_joint, relative_joint, _ = _log_evidence(blocks)
+        estimates.append(torch.exp(log_joint - log_mass))
+        errors.append(estimates[-1] * torch.hypot(relative, relative_joint))
+    return LawResult(torch.stack(estimates, -1), torch.stack(errors, -1), size)
+
+
+def _log_evidence(
+    blocks: Iterator[tuple[Particles, slice]],
+) -> tuple[Tensor, Tensor, float]:
+    """Log likelihood of the evidence per row, its relative error, the effective sample size."""
+    logs, errors, sizes = [], [], []
+    for particles, _ in blocks:
+        assert particles.log_scale is not None
+        mass = particles.mass()
+        logs.append(particles.log_scale + mass.mean(1).squeeze(-1).log())
+        plain = replace(particles, log_scale=None)
+        one = torch.ones_like(particles.weight).unsqueeze(-1)
+        errors.append((plain.error(one) / mass.mean(1)).squeeze(-1))
+        sizes.append(float(particles.effective_size().min()))
+    return torch.cat(logs), torch.cat(errors), min(sizes)
 
 
 @torch.no_grad()
 def quantile(query: Query, q: Tensor) -> LawResult:
-    """Quantiles of levels ``q`` (k,); result ``(n, k)``. For ordinal nodes the lowest level with
-    a cdf of at least q.
-    """  # noqa: D205
+    """Quantiles of levels ``q`` (k,); result ``(n, k)``.
+
+    The integration error of a continuous node's quantile is that of its cdf over its density; an
+    ordinal node's quantile, the lowest level with a cdf of at least q, has none.
+    """
     leaf = query.leaf
+    if query.node in query.fixed:
+        own = query.fixed[query.node].unsqueeze(-1)
+        return _certain(own.expand(-1, len(q)).to(leaf.dtype))
     if isinstance(leaf, OrdinalConditional):
         levels = pmf(query)
         cumulative = levels.estimate.cumsum(-1)[:, :-1].unsqueeze(-1)
-        return LawResult((cumulative < q.to(cumulative)).sum(1).to(leaf.dtype), 0.0)
+        lowest = (cumulative < q.to(cumulative)).sum(1).to(leaf.dtype)
+        return LawResult(lowest, torch.zeros_like(lowest), levels.effective_sample_size)
     assert isinstance(leaf, ContinuousConditional)
-    if query.node in query.fixed:
-        return LawResult(query.fixed[query.node].unsqueeze(-1).expand(-1, len(q)), 0.0)
-    results, errors = [], [0.0]
+    carried = query.carries_node
+    results = []
     for particles, _ in query.blocks():
-        columns = []
-        for level in q.tolist():
-            root, error = _mixture_quantile(leaf, particles, level)
-            columns.append(root)
-            errors.append(error)
+        columns = [_mixture_quantile(leaf, particles, level, carried) for level in q.tolist()]
         results.append(torch.stack(columns, -1))
-    return LawResult(torch.cat(results), max(errors))
+    roots = torch.cat(results)
+    below = cdf(query, roots)
+    if query.plan.dimension == 0:
+        return LawResult(roots, torch.zeros_like(roots), below.effective_sample_size)
+    if query.node in query.interventions:
+        # the node's own density is unknown behind a callable
+        slope = torch.full_like(roots, torch.nan)
+    else:
+        slope = density(query, roots).estimate
+    return LawResult(roots, below.error / slope, below.effective_sample_size)
 
 
 def _mixture_quantile(
-    leaf: ContinuousConditional, particles: Particles, level: float
-) -> tuple[Tensor, float]:
+    leaf: ContinuousConditional, particles: Particles, level: float, carried: bool
+) -> Tensor:
     """Bisection between the smallest and the largest quantile of the mixture's components."""
-    z = torch.full_like(particles.weight, np.log(level / (1.0 - level)))
-    components = leaf.generate(particles.values, z)
+    if carried:
+        components = particles.values[leaf.name]
+    else:
+        z = torch.full_like(particles.weight, np.log(level / (1.0 - level)))
+        components = leaf.generate(particles.values, z)
     row = particles.owner // particles.n_points
     low = components.new_full((particles.n,), torch.inf).scatter_reduce(0, row, components, "amin")
     high = components.new_full((particles.n,), -torch.inf).scatter_reduce(
         0, row, components, "amax"
     )
-    if particles.n_points == len(particles.owner) // particles.n == 1:
-        return low, 0.0
+    if len(particles.owner) == particles.n:
+        return low
     for _ in range(_BISECTIONS):
         middle = 0.5 * (low + high)
-        below = particles.average(_component_cdf(leaf, particles, middle)).mean(1).squeeze(-1)
+        below = particles.mean(component_cdf(leaf, particles, middle)).squeeze(-1)
         low, high = (
             torch.where(below < level, middle, low),
             torch.where(below < level, high, middle),
         )
-    if particles.n_points == 1:
-        return high, 0.0
-    by_point = particles.average(_component_cdf(leaf, particles, high))
-    at = {**particles.values, leaf.name: particles.of_rows(high)}
-    slope = particles.average(leaf.log_prob(at).exp().unsqueeze(-1)).mean(1).squeeze(-1)
-    return high, float((scramble_error(by_point).squeeze(-1) / slope).max())
+    return high
 
 
-def _component_cdf(leaf: ContinuousConditional, particles: Particles, at: Tensor) -> Tensor:
-    """P(leaf <= at) of every particle, ``at (n,) -> (N, 1)``."""
-    values = {**particles.values, leaf.name: particles.of_rows(at.to(particles.weight.device))}
-    return torch.sigmoid(leaf.latent(values)).unsqueeze(-1)
+def component_cdf(leaf: ContinuousConditional, particles: Particles, at: Tensor) -> Tensor:
+    """P(leaf <= at) given each particle, ``at (n,)`` or ``(n, k) -> (N, 1)`` or ``(N, k)``."""
+    if leaf.name in particles.values:
+        at = particles.of_rows(at.to(particles.weight.device).reshape(particles.n, -1))
+        return (particles.values[leaf.name].unsqueeze(-1) <= at).to(leaf.dtype)
+    return _at_thresholds(leaf, particles, at, lambda values: torch.sigmoid(leaf.latent(values)))
+
+
+def component_density(leaf: Conditional, particles: Particles, at: Tensor) -> Tensor:
+    """Density of the leaf at ``at`` given each particle, shapes as in :func:`component_cdf`."""
+    return _at_thresholds(leaf, particles, at, lambda values: leaf.log_prob(values).exp())
+
+
+def _at_thresholds(
+    leaf: Conditional, particles: Particles, at: Tensor, law: Callable[[Values], Tensor]
+) -> Tensor:
+    """A function of the leaf's value and its parents, a block of thresholds at a time."""
+    n = len(particles.owner)
+    thresholds = at.to(particles.weight.device).reshape(particles.n, -1)
+    parts = []
+    for part in thresholds.split(max(1, _BLOCK_VALUES // n), -1):
+        k = part.shape[-1]
+        values = {p: particles.values[p].repeat_interleave(k) for p in leaf.parents}
+        values[leaf.name] = particles.of_rows(part).flatten()
+        parts.append(law(values).unflatten(0, (n, k)))
+    return torch.cat(parts, -1)
 
 
 def _average(query: Query, functional: Callable[[Particles, slice], Tensor]) -> LawResult:
-    """Average a function of the particles, and of the rows they belong to, over the mediators."""
-    means, errors = [], [0.0]
+    """Expectation of a function of the particles, and of the rows they belong to."""
+    means, errors, sizes = [], [], []
     for particles, rows in query.blocks():
-        by_point = particles.average(functional(particles, rows))
-        means.append(by_point.mean(1))
-        if particles.n_points > 1:
-            errors.append(float(scramble_error(by_point).max()))
-    return LawResult(torch.cat(means), max(errors))
+        values = functional(particles, rows)
+        means.append(particles.mean(values))
+        errors.append(particles.error(values))
+        sizes.append(float(particles.effective_size().min()))
+    return LawResult(torch.cat(means), torch.cat(errors), min(sizes))
 
 
-def scramble_error(by_point: Tensor) -> Tensor:
-    """Standard error of the mean over points, from the spread of scramblings; ``(n, k)``."""
-    by_scramble = by_point.unflatten(1, (N_SCRAMBLES, -1)).mean(2)
-    return by_scramble.std(1) / N_SCRAMBLES**0.5
-
-
-def sobol_points(n_points: int, dimension: int, seed: int) -> Tensor:
-    """Scrambled Sobol points in the open unit cube, the scramblings one after another."""
-    if dimension == 0:
-        return torch.zeros(1, 0, dtype=torch.float64)
-    per_scramble = n_points // N_SCRAMBLES
-    generators = [
-        np.random.default_rng(latent.derive_seed(seed, "sobol", k)) for k in range(N_SCRAMBLES)
-    ]
-    blocks = [qmc.Sobol(dimension, rng=rng).random(per_scramble) for rng in generators]
-    return torch.from_numpy(np.concatenate(blocks)).clamp(2.0**-54, 1.0 - 2.0**-53)
+def _average_at(
+    query: Query, at: Tensor, functional: Callable[[Particles, Tensor], Tensor]
+) -> LawResult:
+    """Expectation of a function of the particles and of their rows' thresholds ``at (n, k)``."""
+    means, errors, sizes = [], [], []
+    for particles, rows in query.blocks():
+        passes = []
+        for part in at[rows].split(_THRESHOLDS, -1):
+            values = functional(particles, part)
+            passes.append((particles.mean(values), particles.error(values)))
+        mean, error = (torch.cat(columns, -1) for columns in zip(*passes, strict=True))
+        means.append(mean)
+        errors.append(error)
+        sizes.append(float(particles.effective_size().min()))
+    return LawResult(torch.cat(means), torch.cat(errors), min(sizes))

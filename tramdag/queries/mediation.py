@@ -1,62 +1,23 @@
-"""What an intervention changes on its way to a node, and the weighted particles that carry it.
+"""Which nodes a law must integrate out, and which of them are weighed: questions about the graph.
 
-The effects of the intervened nodes that are causes of the queried one, the *mediators*, follow
-their conditional laws; everything else keeps the row's values. Ordinal mediators are enumerated,
-continuous ones follow their latents at given points of the unit cube.
+Asked for given rows, only the effects of the intervened nodes that are causes of the queried one,
+the *mediators*, follow their conditional laws; everything else keeps the row's values. Asked for
+the population, every cause that evidence does not shield follows its law, and evidence that says
+something about them weighs them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from tramdag import latent
-from tramdag.data import Values
-from tramdag.node import Conditional, OrdinalConditional
+from tramdag.node import Conditional
 from tramdag.queries.sampling import Interventions
 from tramdag.spec import descendants
 
-__all__ = ["SCOPES", "Particles", "mediators_of", "n_branches", "needed_columns", "propagate"]
+__all__ = ["SCOPES", "mediators_of", "needed_columns", "requisite"]
 
 SCOPES = ("total", "controlled")
 """``total``: mediators respond to the intervention. ``controlled``: they keep the row's values."""
-
-
-@dataclass(frozen=True)
-class Particles:
-    """Weighted copies of rows, each with one value of every mediator.
-
-    Attributes:
-        values: Columns of the rows' given values and of the mediators, shape ``(N,)`` each.
-        owner: Index of the particle's (row, point) pair, row by row, shape ``(N,)``.
-        weight: Probability of the particle's ordinal mediators, shape ``(N,)``.
-        n: Number of rows.
-        n_points: Number of points per row.
-    """
-
-    values: Values
-    owner: Tensor
-    weight: Tensor
-    n: int
-    n_points: int
-
-    def average(self, values: Tensor) -> Tensor:
-        """Weighted sums over the particles of each (row, point).
-
-        Shapes:
-            ``values (N, k) -> (n, n_points, k)``.
-        """
-        total = values.new_zeros(self.n * self.n_points, values.shape[-1])
-        total.index_add_(0, self.owner, self.weight.to(values.dtype).unsqueeze(-1) * values)
-        return total.unflatten(0, (self.n, self.n_points))
-
-    def of_rows(self, per_row: Tensor) -> Tensor:
-        """Copy one value per row to the row's particles; ``(n,) -> (N,)``."""
-        return per_row[self.owner // self.n_points]
 
 
 def mediators_of(
@@ -71,14 +32,8 @@ def mediators_of(
         return []
     nodes = {name: conditional.node for name, conditional in conditionals.items()}
     changed = descendants(nodes, intervened)
-    causes: set[str] = set()
-    stack = [node]
-    while stack:
-        for parent in nodes[stack.pop()].parents:
-            if parent not in causes:
-                causes.add(parent)
-                if parent not in intervened:  # the edges into a set node are cut
-                    stack.append(parent)
+    # the edges into a set node are cut
+    causes = _upstream(_parents_under(conditionals, intervened), {node}) - {node}
     return [n for n in conditionals if n in changed and n in causes and n not in intervened]
 
 
@@ -101,48 +56,65 @@ def needed_columns(
     return [name for name in conditionals if name in taken]
 
 
-def n_branches(conditionals: Mapping[str, Conditional], mediators: list[str]) -> int:
-    """Number of combinations of the ordinal mediators' levels."""
-    levels = [
-        conditional.levels
-        for name in mediators
-        if isinstance(conditional := conditionals[name], OrdinalConditional)
-    ]
-    return int(np.prod(levels, dtype=int))
-
-
-def propagate(
+def requisite(
     conditionals: Mapping[str, Conditional],
-    rows: Values,
-    mediators: list[str],
-    points: Tensor,
-    n: int,
-) -> Particles:
-    """Let the mediators follow their conditional laws.
+    node: str,
+    interventions: Interventions,
+    evidence: Set[str],
+) -> tuple[list[str], list[str]]:
+    r"""Nodes that a law of the population integrates out, and evidence that weighs them.
+
+    In the graph whose edges into set nodes are cut, the law of ``node`` given the evidence is
+    proportional to the product of conditional laws of the causes of node and evidence. Of these
+    factors only those count whose families are linked to ``node`` through unobserved nodes
+    (d-separation on the moral graph); the others cancel.
 
     Args:
         conditionals: Conditional laws in causal order.
-        rows: Given columns of n rows, interventions included.
-        mediators: In causal order.
-        points: Latents of the continuous mediators as uniforms, shape ``(n_points, n_continuous)``.
-        n: Number of rows.
+        node: The queried node.
+        interventions: Nodes that are set; one set by a callable keeps its natural law.
+        evidence: Nodes with known values, no effects of the interventions.
+
+    Returns:
+        Nodes integrated out and weighing evidence, each in causal order. ``node`` itself is among
+        the former only if a callable changes it or its own effects weigh it; otherwise its law
+        given the others is analytic.
+
+    References:
+        Lauritzen et al. (1990), Independence properties of directed Markov fields, Networks 20.
     """
-    n_points = len(points)
-    values = {name: column.repeat_interleave(n_points) for name, column in rows.items()}
-    uniforms = points.repeat(n, 1)
-    owner = torch.arange(n * n_points, device=points.device)
-    weight = torch.ones(n * n_points, dtype=torch.float64, device=points.device)
-    used = 0
-    for name in mediators:
-        conditional = conditionals[name]
-        if isinstance(conditional, OrdinalConditional):
-            levels = conditional.levels
-            probabilities = conditional.log_pmf(values, n=len(owner)).exp()
-            weight = (weight.unsqueeze(-1) * probabilities).flatten()
-            values = {k: column.repeat_interleave(levels) for k, column in values.items()}
-            uniforms, owner = (t.repeat_interleave(levels, 0) for t in (uniforms, owner))
-            values[name] = torch.arange(levels, device=points.device).repeat(len(owner) // levels)
-        else:
-            values[name] = conditional.generate(values, latent.icdf(uniforms[:, used]))
-            used += 1
-    return Particles(values, owner, weight, n, n_points)
+    constants = {name for name, action in interventions.items() if not callable(action)}
+    if node in constants:
+        return [], []
+    parents = _parents_under(conditionals, constants)
+    closure = _upstream(parents, {node, *evidence})
+    observed = constants | evidence
+    families = [{name, *parents[name]} for name in conditionals if name in closure - constants]
+    linked, reached = {node}, set[str]()
+    while reached != linked:
+        reached = set(linked)
+        linked |= {n for f in families if f & reached for n in f} - observed
+    factors = [name for name in conditionals if name in closure and linked & {name, *parents[name]}]
+    weighing = [name for name in factors if name in evidence]
+    analytic = node not in interventions and not any(node in parents[name] for name in factors)
+    integrated = [n for n in conditionals if n in linked and not (analytic and n == node)]
+    return integrated, weighing
+
+
+def _parents_under(
+    conditionals: Mapping[str, Conditional], cut: Mapping[str, object] | Set[str]
+) -> dict[str, tuple[str, ...]]:
+    """Parents of every node in the graph whose edges into the ``cut`` nodes are gone."""
+    return {n: () if n in cut else tuple(c.parents) for n, c in conditionals.items()}
+
+
+def _upstream(parents: Mapping[str, tuple[str, ...]], names: Set[str]) -> set[str]:
+    """The named nodes and all their causes."""
+    found: set[str] = set()
+    stack = list(names)
+    while stack:
+        name = stack.pop()
+        if name not in found:
+            found.add(name)
+            stack.extend(parents[name])
+    return found

@@ -29,7 +29,7 @@ def draw_coverage(summary: pd.DataFrame, *, level: float) -> Figure:
         level: Nominal level.
     """
     known = summary[summary["coverage"].notna()]
-    figure, axes = new_figure(1, 1, panel=(5.8, 0.19 * len(known) + 0.7))
+    figure, axes = new_figure(1, 1, panel=(5.2, 0.19 * len(known) + 0.7))
     panel = axes[0][0]
     panel.axvspan(level - BAND, level + BAND, color=TRUTH_FILL, alpha=0.5, lw=0)
     panel.axvline(level, color=TRUTH_LINE, lw=0.8)
@@ -55,18 +55,18 @@ def draw_coverage(summary: pd.DataFrame, *, level: float) -> Figure:
                 fontsize=7,
             )
     panel.set_yticks(np.arange(len(known)), [quantity_label(row) for _, row in known.iterrows()])
-    panel.invert_yaxis()
+    panel.set_ylim(len(known) - 0.4, -0.6)
     panel.set_xlim(min(0.88, known["low"].min() - 0.01), 1.005)
     panel.set_xlabel(f"share of {known['replicates'].max():.0f} intervals that cover the truth")
     point: dict[str, Any] = {"color": look.colour, "marker": "o", "ms": 4.5}
-    legend_below(
-        figure,
-        [
-            Line2D([], [], **point, lw=1, label="coverage (95 % interval)"),
-            Line2D([], [], **point, lw=1, mfc="white", label="of the least false value"),
-            Patch(color=TRUTH_FILL, alpha=0.5, label=f"{level:g} $\\pm$ {BAND:g}"),
-        ],
-    )
+    handles: list[Line2D | Patch] = [
+        Line2D([], [], **point, lw=1, label="coverage (95 % binomial interval)"),
+        Patch(color=TRUTH_FILL, alpha=0.5, label=f"{level:g} $\\pm$ {BAND:g}"),
+    ]
+    if (known["truth_source"] != "generator").any():
+        label = "coverage of the least false value"
+        handles.insert(1, Line2D([], [], **point, lw=1, mfc="white", label=label))
+    legend_below(figure, handles)
     return figure
 
 

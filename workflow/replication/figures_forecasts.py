@@ -58,7 +58,8 @@ def draw_forecasts(
         axis.set_xlim(-0.02, 1.02)
         axis.set_ylim(-0.02, 1.02)
         axis.set_aspect("equal")
-    legend_below(figure, _handles(titles, truth=_TRUE in set(calibration["forecast"])))
+    handles = _handles(titles, truth=_TRUE in set(calibration["forecast"]))
+    legend_below(figure, handles)
     return figure
 
 

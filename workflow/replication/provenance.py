@@ -32,15 +32,21 @@ UNUSED: dict[str, frozenset[str]] = {
         for name in (
             "diagnostics",
             "flow_diagnostics",
+            "flow_delta",
             "flow_effects",
+            "flow_laws",
             "flow_queries",
             "inference.profile",
             "inference.summary",
             "inference.term_tests",
             "queries.counterfactual",
             "queries.effects",
+            "queries.joint",
             "queries.laws",
             "queries.mediation",
+            "queries.particles",
+            "queries.query",
+            "queries.statistics",
         )
     ),
 }

@@ -151,6 +151,14 @@ def figures_of_all():
     ]
 
 
+def coverage_of(wildcards):
+    return experiment_of(wildcards).coverage
+
+
+def covered_spec(wildcards):
+    return experiment_of(wildcards).models[coverage_of(wildcards).model].spec
+
+
 def coverage_studies():
     """The summary of every study of coverage."""
     return [

@@ -1,14 +1,6 @@
 # Studies of coverage: an exact model on fresh data sets, and how often its intervals hold the truth.
 
 
-def coverage_of(wildcards):
-    return experiment_of(wildcards).coverage
-
-
-def covered_spec(wildcards):
-    return experiment_of(wildcards).models[coverage_of(wildcards).model].spec
-
-
 rule coverage:
     input:
         verified=verified,

@@ -21,6 +21,7 @@ from tramdag import (
     SeparationWarning,
     SpecError,
 )
+from tramdag.fitting import convex, gram
 from tramdag.spec import Node
 
 N = 400
@@ -296,7 +297,8 @@ def test_no_feasible_neighbour_is_better(table: pd.DataFrame) -> None:
 
 def test_an_empty_middle_level_gets_no_probability(table: pd.DataFrame) -> None:
     holes = table.assign(g=table["g"].replace(2, 3))
-    flow = fit(TARGETS["ordinal"], holes)
+    with pytest.warns(SeparationWarning, match="'g': no training row has level 2"):
+        flow = fit(TARGETS["ordinal"], holes)
     assert flow.report.converged
     assert flow.pmf(holes, "g")[2].max() < 1e-20
     assert flow.report.node_reports[-1].active_bounds == (2,)
@@ -466,3 +468,26 @@ def test_two_hundred_thousand_rows_are_solved() -> None:
     # true values -2 (y - 2a = u) and 0.7; standard errors about 0.005
     np.testing.assert_allclose(beta(flow, "y"), -2.0, atol=0.03)
     np.testing.assert_allclose(beta(flow, "g"), 0.7, atol=0.03)
+
+
+@pytest.mark.slow
+def test_blocks_of_many_rows_equal_all_rows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    n = 200_000
+    rng = np.random.default_rng(7)
+    a = rng.normal(size=n)
+    y = np.exp(0.5 * a + 0.5 * rng.logistic(size=n))
+    g = (rng.logistic(size=n)[:, None] > np.array([-1.0, 1.0]) - 0.7 * a[:, None]).sum(1)
+    df = pd.DataFrame({"a": a, "y": y, "g": g})
+    nodes = {
+        "a": ContinuousNode(transform="affine"),
+        "y": ContinuousNode({"a": "ls"}),
+        "g": OrdinalNode(3, {"a": "ls"}),
+    }
+    assert n > gram.BLOCK_ROWS
+    blocks = CausalFlowDAG(nodes, seed=1).fit(df)
+    monkeypatch.setattr(gram, "BLOCK_ROWS", n)
+    monkeypatch.setattr(convex, "_ENCODED_ROWS", n)
+    whole = CausalFlowDAG(nodes, seed=1).fit(df)
+    for node in ("y", "g"):
+        np.testing.assert_allclose(beta(blocks, node), beta(whole, node), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(blocks.report.nll, whole.report.nll, rtol=0, atol=1e-12)

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from tramdag import CI, CS, LS, VC, CausalFlowDAG, ContinuousNode, OrdinalNode
 from tramdag.data import Values
-from tramdag.fitting import stochastic
+from tramdag.fitting import training
+from tramdag.fitting.rows import Rows, TrainingRows
 from tramdag.fitting.schedule import Progress
 from tramdag.fitting.settings import AdamSettings
-from tramdag.fitting.stack import Rows, Stack, flatten, restore, shape_of
-from tramdag.fitting.stochastic import TrainingRows, fit_adam
+from tramdag.fitting.stack import Stack, flatten, restore, shape_of
+from tramdag.fitting.stochastic import fit_adam
 from tramdag.node import Conditional, make_conditional
 from tramdag.spec import Node, check_spec
 
@@ -89,12 +90,15 @@ def test_a_stacks_gradient_is_each_members_own(child: Node, values: Values) -> N
     rows = Rows([members[0].encode(table)], torch.zeros(2, dtype=torch.int64))
     stack = stack_of(members)
     everything = torch.arange(N).expand(2, -1)
-    loss = stack.module.log_prob_encoded(*rows.gather(everything)).mean(1).sum()
-    for member, row in zip(members, stack.gradient(loss), strict=True):
+    scale = torch.rand(2, N, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    log_probs, gradients = stack.gradient(rows.gather(everything), scale)
+    for member, own_scale, log_prob, row in zip(members, scale, log_probs, gradients, strict=True):
         parameters = [p for p in member.parameters() if p.numel()]
-        own = torch.autograd.grad(member.log_prob(table).mean(), parameters)
+        value = member.log_prob(table)
+        own = torch.autograd.grad((value * own_scale).sum(), parameters)
         expected = torch.cat([part.flatten() for part in own])
-        torch.testing.assert_close(row, expected, rtol=1e-9, atol=1e-11)
+        torch.testing.assert_close(log_prob, value.detach(), rtol=1e-11, atol=1e-11)
+        torch.testing.assert_close(row, expected, rtol=1e-9, atol=1e-10)
 
 
 def test_writing_into_the_matrix_moves_the_module_and_restore_brings_it_back(
@@ -198,7 +202,7 @@ def test_gathering_in_small_pieces_changes_nothing(
     child = CHILDREN["ordinal intercept"]()
     table = law(child, values, 0)[1]
     whole = trained([law(child, values, 0)[0]], table, [1])
-    monkeypatch.setattr(stochastic, "_GATHERED_NUMBERS", 1)
+    monkeypatch.setattr(training, "_GATHERED_NUMBERS", 1)
     assert trained([law(child, values, 0)[0]], table, [1]) == whole
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tramdag import CI, CS, LS, CausalFlowDAG, ContinuousNode, OrdinalNode, SpecError
-from tramdag.fitting import stochastic
+from tramdag.fitting import rows as rows_module
 from tramdag.fitting.settings import SCHEDULES
 from tramdag.spec import Node
 
@@ -195,7 +195,7 @@ def test_evaluation_blocks_change_nothing(
     table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = fit(table, epochs=3)
-    monkeypatch.setattr(stochastic, "_EVALUATION_NUMBERS", 100)
+    monkeypatch.setattr(rows_module, "_EVALUATION_NUMBERS", 100)
     parts = fit(table, epochs=3)
     np.testing.assert_allclose(
         history_of(parts)["validation"], history_of(whole)["validation"], rtol=1e-11
@@ -350,6 +350,8 @@ BAD_SETTINGS = [
     ({"freeze_patience": 0}, ["freeze_patience", "0"]),
     ({"min_delta": -1e-3}, ["min_delta", "-0.001"]),
     ({"optimizer": "newton"}, ["optimizer", "'newton'", "'auto'", "'exact'", "'adam'"]),
+    ({"verbose": -1}, ["verbose", "-1"]),
+    ({"verbose": 0.5}, ["verbose", "0.5"]),
     ({"validation_fraction": 1.0}, ["validation_fraction", "1.0"]),
     ({"validation_fraction": -0.1}, ["validation_fraction", "-0.1"]),
 ]

@@ -90,8 +90,9 @@ def test_an_empty_outer_level_sends_its_cutpoint_alone_to_infinity(
     noise = rng.logistic(size=len(base))[:, None]
     grade = (noise > np.array([-1.0, 0.0, 1.0]) - base[["a"]].to_numpy()).sum(1)
     rows = base.assign(y=np.where(grade == empty, instead, grade))
-    with pytest.warns(SeparationWarning, match=f"theta\\[{cutpoint}\\]"):
+    with pytest.warns(SeparationWarning) as caught:
         flow = fitted(rows, levels=4, t=2)
+    assert any(f"theta[{cutpoint}]" in str(warning.message) for warning in caught)
     assert entry(flow).separated == (f"theta[{cutpoint}]",)
     # the other parameters are those of the model without that level
     fewer = rows.assign(y=rows["y"] - (empty == 0))
@@ -135,3 +136,20 @@ def test_a_continuous_node_is_never_separated() -> None:
     flow = CausalFlowDAG(spec, seed=1).fit(pd.DataFrame({"x": x, "y": 5 * x + noise}))
     assert entry(flow).separated == ()
     assert flow.report.converged
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_a_level_without_training_rows_is_named_with_what_follows(
+    base: pd.DataFrame, labelled: bool
+) -> None:
+    names = np.array(["none", "mild", "severe"])
+    codes = 2 * base["y"]
+    column = pd.Categorical(names[codes], names, ordered=True) if labelled else codes
+    expected = "'mild'" if labelled else "1"
+    with pytest.warns(SeparationWarning) as caught:
+        flow = fitted(base.assign(y=column), levels=3)
+    messages = [str(warning.message) for warning in caught]
+    assert any(f"'y': no training row has level {expected}." in m for m in messages)
+    assert any("Merge" in m for m in messages)
+    assert [warning.filename for warning in caught] == [__file__] * len(caught)
+    assert (flow.pmf(base.assign(y=column), "y").iloc[:, 1] < 1e-12).all()

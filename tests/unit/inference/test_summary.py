@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from tramdag import CausalFlowDAG, ContinuousNode, OrdinalNode, compare
+from tramdag import CausalFlowDAG, ContinuousNode, OrdinalNode, SpecError, compare
 
 
 def test_likelihood_ratio_of_a_binary_node_is_logistic_regressions() -> None:
@@ -41,3 +43,59 @@ def test_one_more_shift_is_one_degree_of_freedom_whatever_bounds_are_active(seed
         for node in (ContinuousNode(), ContinuousNode({"x": "ls"}))
     ]
     assert compare(*flows).set_index("node").loc["y", "df"] == 1
+
+
+@pytest.fixture(scope="module")
+def two_tables() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tables of one size that differ in a single value."""
+    rng = np.random.default_rng(4)
+    a = rng.normal(size=200)
+    rows = pd.DataFrame({"a": a, "y": (rng.logistic(size=200) < a).astype(int)})
+    other = rows.copy()
+    other.loc[17, "a"] += 1e-6
+    return rows, other
+
+
+def smaller_and_larger() -> tuple[CausalFlowDAG, CausalFlowDAG]:
+    cause = {"a": ContinuousNode(transform="affine")}
+    smaller = CausalFlowDAG({**cause, "y": OrdinalNode(2)}, seed=1)
+    return smaller, CausalFlowDAG({**cause, "y": OrdinalNode(2, {"a": "ls"})}, seed=1)
+
+
+def test_fits_of_different_rows_are_not_compared(
+    two_tables: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path
+) -> None:
+    rows, other = two_tables
+    smaller, larger = smaller_and_larger()
+    smaller.fit(rows)
+    with pytest.raises(SpecError, match="different rows"):
+        compare(smaller, larger.fit(other))
+    # a file remembers which rows they were
+    smaller.save(tmp_path / "smaller.pt")
+    loaded = CausalFlowDAG.load(tmp_path / "smaller.pt")
+    with pytest.raises(SpecError, match="different rows"):
+        compare(loaded, larger)
+    larger.fit(rows)
+    pd.testing.assert_frame_equal(compare(loaded, larger), compare(smaller, larger))
+
+
+def test_fits_of_the_same_rows_in_another_order_are_compared(
+    two_tables: tuple[pd.DataFrame, pd.DataFrame],
+) -> None:
+    rows, _ = two_tables
+    smaller, larger = smaller_and_larger()
+    shuffled = rows.sample(frac=1.0, random_state=1).assign(further=1.0)[["further", "y", "a"]]
+    expected = compare(smaller.fit(rows), larger.fit(rows))
+    found = compare(smaller, larger.fit(shuffled))
+    np.testing.assert_allclose(found.iloc[:, 1:], expected.iloc[:, 1:], rtol=1e-6)
+
+
+def test_fits_with_different_weights_are_not_compared(
+    two_tables: tuple[pd.DataFrame, pd.DataFrame],
+) -> None:
+    rows, _ = two_tables
+    smaller, larger = smaller_and_larger()
+    smaller.fit(rows)
+    compare(smaller, larger.fit(rows, weights=np.ones(200)))
+    with pytest.raises(SpecError, match="weights"):
+        compare(smaller, larger.fit(rows, weights=np.linspace(0.5, 1.5, 200)))

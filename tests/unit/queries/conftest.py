@@ -9,6 +9,7 @@ import torch
 
 from tramdag import CI, CS, LS, CausalFlowDAG, ContinuousNode, OrdinalNode
 from tramdag.latent import derive_seed
+from tramdag.node import ContinuousConditional
 
 
 def chain_flow(**further: ContinuousNode | OrdinalNode) -> CausalFlowDAG:
@@ -40,6 +41,10 @@ def chain_flow(**further: ContinuousNode | OrdinalNode) -> CausalFlowDAG:
             for parameter in conditional.parameters():
                 noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
                 parameter.add_(0.6 * noise)
+            if isinstance(conditional, ContinuousConditional):
+                # the random laws reach further than the rows that set the scalings
+                conditional.low.fill_(-torch.inf)
+                conditional.high.fill_(torch.inf)
     return flow
 
 

@@ -5,7 +5,15 @@ import pandas as pd
 import pytest
 import scipy.special
 
-from tramdag import CausalFlowDAG, DataError, SpecError
+from tramdag import (
+    CausalFlowDAG,
+    ContinuousNode,
+    ConvergenceWarning,
+    DataError,
+    OrdinalNode,
+    SeparationWarning,
+    SpecError,
+)
 
 F = scipy.special.expit
 
@@ -98,3 +106,26 @@ def test_bad_counterfactual_questions_are_refused(chain: CausalFlowDAG, rows: pd
         chain.counterfactual_pmf(rows, "y", {"X": 0.0})
     with pytest.raises(DataError, match="'z'"):
         chain.counterfactual_pmf(rows.drop(columns="z"), "y", {"x": 0.0})
+
+
+@pytest.mark.parametrize("empty", ["m", "y"])
+def test_a_row_with_a_level_of_no_probability_has_no_counterfactual(empty: str) -> None:
+    rng = np.random.default_rng(5)
+    n = 400
+    df = pd.DataFrame({"x": rng.normal(size=n), "m": rng.integers(0, 3, n)})
+    df["y"] = rng.integers(0, 3, n)
+    nodes = {
+        "x": ContinuousNode(transform="affine"),
+        "m": OrdinalNode(3, {"x": "ls"}),
+        "y": OrdinalNode(3, {"x": "ls", "m": "ls"}),
+    }
+    # without rows in m = 1 its coefficient on y is not estimable either
+    with pytest.warns((SeparationWarning, ConvergenceWarning)):
+        flow = CausalFlowDAG(nodes, seed=1).fit(df[df[empty] != 1])
+    impossible = df[df[empty] == 1].head(3)
+    with pytest.raises(DataError, match=f"'{empty}': a row has level 1"):
+        flow.counterfactual_pmf(impossible, "y", {"x": 0.5})
+    with pytest.raises(DataError, match=f"'{empty}': a row has level 1"):
+        flow.abduct(impossible)
+    possible = flow.counterfactual_pmf(df[df[empty] != 1], "y", {"x": 0.5})
+    np.testing.assert_allclose(possible.sum(axis=1), 1.0, atol=1e-9)

@@ -9,7 +9,7 @@ import scipy.integrate
 import torch
 
 from tramdag import CausalFlowDAG, DataError, NotFittedError, SpecError
-from tramdag.queries import laws
+from tramdag.queries import laws, query
 
 LEVELS = 4
 
@@ -170,7 +170,7 @@ def test_block_boundaries_change_nothing(
         ]
 
     whole = everything()
-    monkeypatch.setattr(laws, "_BLOCK_PARTICLES", 3000)
+    monkeypatch.setattr(query, "_BLOCK_PARTICLES", 3000)
     for before, after in zip(whole, everything(), strict=True):
         pd.testing.assert_frame_equal(before, after, rtol=1e-11, atol=1e-11)
         assert after.attrs["integration_error"] == pytest.approx(
@@ -248,7 +248,7 @@ BAD_QUESTIONS = [
     (lambda f, r: f.pmf(r, "y", scope="totl"), SpecError, ["'totl'", "'total'", "'controlled'"]),
     (lambda f, r: f.pmf(r, "y", n_points=100), SpecError, ["100"]),
     (lambda f, r: f.pmf(r, "y", n_points=64.0), SpecError, ["64.0"]),
-    (lambda f, r: f.pmf(None, "y"), DataError, ["DataFrame"]),
+    (lambda f, r: f.pmf([0.0], "y"), DataError, ["DataFrame", "list"]),
     (lambda f, r: f.pmf(r.iloc[:0], "y"), DataError, ["no rows"]),
     (lambda f, r: f.pmf(r[["w", "m"]], "y"), DataError, ["'c'"]),
     (lambda f, r: f.density(r, "y"), SpecError, ["'y'"]),
@@ -281,3 +281,42 @@ def test_frequencies_under_do_equal_the_pmf_of_a_fitted_flow(
     sampled = network_flow.sample(n, do={"age": 82.0}, seed=3)["outcome"]
     error = np.sqrt(p * (1 - p) / n) + table.attrs["integration_error"]
     assert (np.abs(np.bincount(sampled, minlength=4) / n - p) <= 5 * error).all()
+
+
+@pytest.mark.parametrize("do", [{}, {"x": 1.0}], ids=["parents given", "mediators integrated"])
+@pytest.mark.parametrize("verb", ["cdf", "density"])
+def test_many_thresholds_give_what_each_gives_alone(
+    chain: CausalFlowDAG,
+    rows: pd.DataFrame,
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
+    do: dict[str, Any],
+) -> None:
+    grid = np.linspace(-3.0, 3.0, 7).tolist()
+    some = rows.head(5)
+    alone = [getattr(chain, verb)(some, "z", do=do, at=value) for value in grid]
+    # blocks smaller than the number of particles, and of thresholds that do not divide the grid
+    for block, width in ((laws._BLOCK_VALUES, 3), (64, 3), (1_000, 32)):
+        monkeypatch.setattr(laws, "_BLOCK_VALUES", block)
+        monkeypatch.setattr(laws, "_THRESHOLDS", width)
+        table = getattr(chain, verb)(some, "z", do=do, at=grid)
+        np.testing.assert_allclose(table, pd.concat(alone, axis=1), rtol=1e-12)
+        assert table.attrs["integration_error"] == pytest.approx(
+            max(each.attrs["integration_error"] for each in alone), rel=1e-6
+        )
+
+
+def test_a_fine_grid_of_thresholds_takes_few_evaluations(
+    chain: CausalFlowDAG, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    law = chain.conditionals["w"]
+    log_prob, calls = law.log_prob, []
+    monkeypatch.setattr(law, "log_prob", lambda values: calls.append(1) or log_prob(values))
+    grid = np.linspace(-2.0, 2.0, 2001)
+    table = chain.density(rows.head(2), "w", at=grid)
+    assert len(calls) <= 100
+    share = scipy.integrate.trapezoid(table.iloc[0], grid)
+    ends = chain.cdf(rows.head(1), "w", at=[-2.0, 2.0]).iloc[0]
+    # half of the points show the size of the trapezoid rule's error
+    coarse = scipy.integrate.trapezoid(table.iloc[0, ::2], grid[::2])
+    assert share == pytest.approx(ends.iloc[1] - ends.iloc[0], abs=abs(share - coarse) + 1e-9)

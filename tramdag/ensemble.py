@@ -1,0 +1,343 @@
+"""Many fits of one DAG: bootstrap samples, folds or seeds, as one program, with a flow's verbs."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from tramdag.checkpoint import open_journal
+from tramdag.data import (
+    Values,
+    check_training_frame,
+    encode_frame,
+    encode_weights,
+    learn_labels,
+    warn_of_empty_levels,
+)
+from tramdag.errors import SpecError
+from tramdag.fitting import (
+    FitReport,
+    FitRows,
+    FitSettings,
+    NodeFits,
+    fit_nodes,
+    flatten,
+    hash_of_rows,
+    restore,
+)
+from tramdag.flow import CausalFlowDAG
+from tramdag.latent import derive_seed, fresh_seed, known_seed
+from tramdag.node import Conditional, make_conditional
+from tramdag.spec import Spec, is_whole_number
+
+__all__ = ["Ensemble", "fit_replicates"]
+
+
+def fit_replicates(
+    spec: Spec,
+    data: pd.DataFrame,
+    replicates: int | None = None,
+    *,
+    weights: ArrayLike | str | None = None,
+    folds: int | None = None,
+    seeds: Sequence[int] | None = None,
+    val_df: pd.DataFrame | None = None,
+    seed: int | None = None,
+    dtype: torch.dtype | str = torch.float64,
+    device: str | torch.device = "cpu",
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = 60.0,
+    **options: Any,
+) -> Ensemble:
+    r"""Fit one DAG many times, as one tensor program.
+
+    The replicates differ in their case weights (bootstrap, folds) or in their seeds. Scalings and
+    bases come from all rows and are shared, as part of the specification, so replicate b is the fit
+    of ``CausalFlowDAG(spec, seed=...).fit(data, weights=weights[b])``.
+
+    Args:
+        spec: As for :class:`~tramdag.CausalFlowDAG`.
+        data: Rows that all replicates share.
+        replicates: Number of replicates B; needed with a named kind of weights, else derived.
+        weights: Case weights of shape ``(B, n)``, or the name of a bootstrap: ``"multinomial"``
+            (resampled rows; the default where only ``replicates`` is given) or ``"exponential"``
+            (the Bayesian bootstrap).
+        folds: B folds by a seeded shuffle; replicate b has weight zero on fold b.
+        seeds: One seed of initial weights, validation split and batches per replicate.
+        val_df: Validation rows for nodes trained by gradients.
+        seed: Seed of the weights or folds and, without ``seeds``, of every fit; None takes one
+            from the operating system.
+        dtype: As for :class:`~tramdag.CausalFlowDAG`.
+        device: Likewise.
+        checkpoint: As for :meth:`~tramdag.CausalFlowDAG.fit`.
+        checkpoint_every: Likewise.
+        options: Arguments of :meth:`~tramdag.CausalFlowDAG.fit`, such as ``epochs``.
+
+    Returns:
+        The ensemble.
+
+    Raises:
+        SpecError: More or less than one way to make replicates is given, or a bad option.
+        DataError: A table or the weights do not fit.
+
+    References:
+        Efron and Tibshirani (1993), An Introduction to the Bootstrap; Rubin (1981), The Bayesian
+        bootstrap, Annals of Statistics 9.
+    """
+    settings = FitSettings.of(**options)
+    base = CausalFlowDAG(spec, seed=seed, dtype=dtype, device=device)
+    nodes = base.spec
+    labels = learn_labels(data, nodes)
+    train = {k: v.to(device) for k, v in encode_frame(data, nodes, labels).items()}
+    check_training_frame(train, nodes, what="the training rows")
+    warn_of_empty_levels(train, nodes, labels)
+    validation = None
+    if val_df is not None:
+        validation = {k: v.to(device) for k, v in encode_frame(val_df, nodes, labels).items()}
+    base_seed = fresh_seed() if seed is None else known_seed(seed)
+    plan = _plan(len(data), replicates, weights=weights, folds=folds, seeds=seeds, seed=base_seed)
+    fit_seeds, case_weights = plan
+    if case_weights is not None:
+        case_weights = case_weights.to(device)
+    laws = {name: law.to(device) for name, law in base.conditionals.items()}
+    rows = FitRows(train, validation, fit_seeds, case_weights)
+    start = {
+        name: torch.stack([_initial(base, name, s) for s in fit_seeds]).to(device)
+        for name, law in laws.items()
+        if not settings.is_exact(law)
+    }
+    journal = open_journal(checkpoint, checkpoint_every, nodes, settings, rows, start)
+    fits = fit_nodes(laws, start, rows, settings, journal=journal)
+    base._labels = labels
+    return Ensemble(base, fits, fit_seeds, case_weights, train)
+
+
+def _initial(base: CausalFlowDAG, name: str, seed: int) -> Tensor:
+    return flatten(make_conditional(name, base.spec, seed=seed, dtype=base._dtype))
+
+
+def _plan(
+    n: int,
+    replicates: int | None,
+    *,
+    weights: ArrayLike | str | None,
+    folds: int | None,
+    seeds: Sequence[int] | None,
+    seed: int,
+) -> tuple[tuple[int, ...], Tensor | None]:
+    """Seed and case weights of every replicate."""
+    given = [
+        name
+        for name, value in (("weights", weights), ("folds", folds), ("seeds", seeds))
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise SpecError(f"fit_replicates: give one of {' and '.join(given)}, not both.")
+    if not given and replicates is None:
+        raise SpecError(
+            "fit_replicates: say how the replicates differ: replicates=B (a bootstrap), weights=, "
+            "folds= or seeds=."
+        )
+    if replicates is not None and not is_whole_number(replicates, at_least=1):
+        raise SpecError(
+            f"fit_replicates: replicates={replicates!r} must be a whole number of at least 1."
+        )
+    if seeds is not None:
+        if len(seeds) == 0 or replicates not in (None, len(seeds)):
+            raise SpecError(
+                f"fit_replicates: seeds= holds {len(seeds)} seeds, replicates={replicates!r}; "
+                "leave replicates out."
+            )
+        return tuple(known_seed(s) for s in seeds), None
+    rng = np.random.default_rng(derive_seed(seed, "replicates"))
+    if folds is not None:
+        if not is_whole_number(folds, at_least=2) or folds > n or replicates not in (None, folds):
+            raise SpecError(
+                f"fit_replicates: folds={folds!r} must be a whole number from 2 to the {n} rows, "
+                f"and replicates={replicates!r} be left out."
+            )
+        fold = rng.permutation(np.arange(n) % folds)
+        array = (fold != np.arange(folds)[:, None]).astype(float)
+        return (seed,) * folds, torch.from_numpy(array)
+    if isinstance(weights, str) or weights is None:
+        kind = "multinomial" if weights is None else weights
+        if kind not in ("multinomial", "exponential") or replicates is None:
+            raise SpecError(
+                f"fit_replicates: weights={weights!r} with replicates={replicates!r}; allowed are "
+                "'multinomial' or 'exponential' with a number of replicates, or an array."
+            )
+        array = (
+            rng.multinomial(n, np.full(n, 1.0 / n), size=replicates).astype(float)
+            if kind == "multinomial"
+            else rng.exponential(size=(replicates, n))
+        )
+        return (seed,) * replicates, torch.from_numpy(array)
+    rows = len(np.asarray(weights))
+    if replicates not in (None, rows):
+        raise SpecError(
+            f"fit_replicates: weights hold {rows} replicates, replicates={replicates!r}; leave "
+            "replicates out."
+        )
+    return (seed,) * rows, torch.stack([encode_weights(own, n) for own in np.asarray(weights)])
+
+
+class Ensemble:
+    """Fits of one DAG; ``ensemble[b]`` is a flow, and every query gives a table per replicate.
+
+    A query's result is a DataFrame whose first index level, ``replicate``, numbers the fits;
+    numbers and arrays become a Series or a table with one row per replicate. :meth:`spread`
+    condenses such a table.
+    """
+
+    def __init__(
+        self,
+        base: CausalFlowDAG,
+        fits: dict[str, NodeFits],
+        seeds: tuple[int, ...],
+        weights: Tensor | None,
+        training: Values,
+    ) -> None:
+        self._base, self._fits, self._seeds = base, fits, seeds
+        self._weights, self._training = weights, training
+
+    def __len__(self) -> int:
+        return len(self._seeds)
+
+    def __repr__(self) -> str:
+        return f"Ensemble of {len(self)} fits of {self._base!r}"
+
+    def __iter__(self) -> Iterator[CausalFlowDAG]:
+        return (self[b] for b in range(len(self)))
+
+    def __getitem__(self, replicate: int) -> CausalFlowDAG:
+        """One fit as a flow of its own."""
+        b = range(len(self))[replicate]  # negative numbers and the IndexError as in a list
+        laws: dict[str, Conditional] = {}
+        for name, law in self._base.conditionals.items():
+            laws[name] = copy.deepcopy(law)
+            restore(laws[name], self._fits[name].flat[b])
+        weights = None if self._weights is None else self._weights[b]
+        report = FitReport(
+            tuple(fit.reports[b] for fit in self._fits.values()),
+            tuple(fit.histories[b] for fit in self._fits.values()),
+            hash_of_rows(self._training, weights),
+        )
+        return self._base._with_fit(laws, report, self._training, weights, seed=self._seeds[b])
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seed of each fit."""
+        return self._seeds
+
+    @property
+    def weights(self) -> np.ndarray | None:
+        """Case weights, shape ``(B, n)``, or None where the fits differ in their seeds alone."""
+        return None if self._weights is None else self._weights.cpu().numpy()
+
+    @property
+    def nodes(self) -> pd.DataFrame:
+        """Fit reports, one row per replicate and node; columns as in ``flow.report.nodes``."""
+        rows = [
+            {"replicate": b, **vars(fit.reports[b])}
+            for b in range(len(self))
+            for fit in self._fits.values()
+        ]
+        return pd.DataFrame(rows)
+
+    def each(self, query: Callable[[CausalFlowDAG], Any]) -> pd.DataFrame:
+        """The results of any query of a flow, one after another with the level ``replicate``.
+
+        Args:
+            query: A function of a flow that returns a DataFrame, an array or a number.
+        """
+        results = [query(flow) for flow in self]
+        tables = [_table(result) for result in results]
+        return pd.concat(tables, keys=range(len(self)), names=["replicate"])
+
+    def effect(self, *args: Any, **kwargs: Any) -> pd.DataFrame:
+        """The table ``summary`` of :meth:`~tramdag.CausalFlowDAG.effect`, for every replicate."""
+        return self.each(lambda flow: flow.effect(*args, **kwargs).summary.set_index("quantity"))
+
+    def spread(self, table: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
+        """Mean, standard deviation and central quantiles over replicates of a query's table.
+
+        Under a bootstrap the standard deviation is a standard error and the quantiles are a
+        percentile interval; over seeds they show what a fit's chance adds, which is no sampling
+        error.
+
+        Args:
+            table: What a query of the ensemble returned.
+            level: Share of replicates between ``lower`` and ``upper``.
+
+        Returns:
+            For every numeric column the columns mean, sd, lower and upper.
+        """
+        numbers = table.select_dtypes("number")
+        keys = list(range(1, table.index.nlevels))
+        by_row = numbers.groupby(level=keys, sort=False)
+        parts = {
+            "mean": by_row.mean(),
+            "sd": by_row.std(),
+            "lower": by_row.quantile(0.5 - 0.5 * level),
+            "upper": by_row.quantile(0.5 + 0.5 * level),
+        }
+        return pd.concat(parts, axis=1).swaplevel(axis=1)[list(numbers.columns)]
+
+
+def _table(result: Any) -> pd.DataFrame:
+    if isinstance(result, pd.DataFrame):
+        return result
+    return pd.DataFrame({"value": np.atleast_1d(np.asarray(result))})
+
+
+def _in_each_replicate(verb: str) -> Callable[..., pd.DataFrame]:
+    method = getattr(CausalFlowDAG, verb)
+
+    @functools.wraps(method)
+    def query(self: Ensemble, *args: Any, **kwargs: Any) -> pd.DataFrame:
+        return self.each(lambda flow: getattr(flow, verb)(*args, **kwargs))
+
+    query.__doc__ = (
+        f":meth:`tramdag.CausalFlowDAG.{verb}` in every replicate; the index gains the level "
+        "``replicate``."
+    )
+    return query
+
+
+_QUERIES = (
+    "abduct",
+    "calibration",
+    "cdf",
+    "coef",
+    "counterfactual_pmf",
+    "cutpoints",
+    "density",
+    "fit_statistics",
+    "log_prob",
+    "nll",
+    "node_log_prob",
+    "odds_ratio_curve",
+    "odds_ratios",
+    "pmf",
+    "quantile",
+    "residual_tests",
+    "residuals",
+    "sample",
+    "shift_curve",
+    "summary",
+    "term_tests",
+    "transformation",
+)
+"""The verbs of a flow that answer with a table, an array or a number."""
+
+for _verb in _QUERIES:
+    setattr(Ensemble, _verb, _in_each_replicate(_verb))

@@ -1,0 +1,56 @@
+"""Where gradient fits begin: at the maximum likelihood of the node with its networks at zero."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from tramdag.data import Values
+from tramdag.fitting.exact import solve, write
+from tramdag.fitting.stochastic import lift_increments
+from tramdag.node import Conditional
+from tramdag.terms import VaryingCoefficient
+
+__all__ = ["convex_start"]
+
+
+def convex_start(law: Conditional, begin: Tensor, values: Values, weights: Tensor | None) -> Tensor:
+    """Parameters at which the convex part of a node with networks is solved exactly.
+
+    That part is the intercept, the linear shift and the constants of coefficients that a network
+    varies. The last count: validation rows are few, so a fit may well end after some epochs, and a
+    coefficient that began at zero would then still be near it.
+
+    Args:
+        law: A conditional law with a convex head, its scalings set.
+        begin: Parameters in a row, ``(B, P)``; what the networks have of it is kept.
+        values: Training rows.
+        weights: Case weights, ``(B, n)`` or ``(1, n)``, or None.
+    """
+    networks = list(law.complex_shifts.named_children())
+    varying = {i: net for i, net in networks if isinstance(net, VaryingCoefficient)}
+    stand_in = copy.deepcopy(law)
+    stand_in.complex_shifts, stand_in.complex_intercepts = nn.ModuleList(), nn.ModuleList()
+    stand_in.linear = law.linear.extended({v.treatment: v.treatment_node for v in varying.values()})
+    stand_in.linear.set_scaling(values, len(values[law.name]))
+    intercept, shift = write(stand_in, solve(stand_in, values, weights))
+    own = law.linear.weight.numel()
+    solved = {"intercept": lift_increments(intercept), "linear.weight": shift[:, :own]}
+    # one column per treatment, in the order of their first network; a further network adds to it
+    rest, seen = shift[:, own:], set()
+    for i, net in varying.items():
+        if net.treatment not in seen:
+            size = net.constant.numel()
+            solved[f"complex_shifts.{i}.constant"], rest = rest[:, :size], rest[:, size:]
+            seen.add(net.treatment)
+    sizes = [parameter.numel() for parameter in law.parameters()]
+    parts = zip(law.named_parameters(), begin.split(sizes, 1), strict=True)
+    return torch.cat(
+        [
+            solved[name].expand(len(begin), -1) if name in solved else part
+            for (name, _), part in parts
+        ],
+        1,
+    )
