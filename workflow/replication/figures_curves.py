@@ -35,7 +35,13 @@ __all__ = [
     "draw_trajectories",
 ]
 
-_TRUTH: dict[str, Any] = {"color": TRUTH_FILL, "ls": "-", "lw": 5.0, "zorder": 1}
+_TRUTH: dict[str, Any] = {
+    "color": TRUTH_FILL,
+    "ls": "-",
+    "lw": 5.0,
+    "solid_capstyle": "butt",
+    "zorder": 1,
+}
 """A wide grey line under the fits, some of which are dashed."""
 
 EARLY = 0.05

@@ -117,13 +117,15 @@ def legend_below(figure: Figure, handles: Iterable[Line2D | Patch]) -> None:
     a single column is wider than the figure.
     """
     entries = list(handles)
+    margin = 0.1 * figure.dpi
     for columns in range(min(len(entries), 4), 0, -1):
         legend = figure.legend(handles=entries, loc="outside lower center", ncols=columns)
         box = legend.get_window_extent()
-        if box.width <= figure.bbox.width or columns == 1:
+        if box.width + 2 * margin <= figure.bbox.width or columns == 1:
             break
         legend.remove()
-    figure.set_figwidth(max(figure.get_figwidth(), box.width / figure.dpi))
+    width = (box.width + 2 * margin) / figure.dpi
+    figure.set_figwidth(max(figure.get_figwidth(), width))
     # new_figure leaves room for one line
     figure.set_figheight(figure.get_figheight() + max(0.0, box.height / figure.dpi - 0.35))
 
