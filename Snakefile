@@ -58,6 +58,7 @@ localrules:
     marginals,
     scorecard,
     shift_curves,
+    table_page,
     tables,
     trajectories,
 
@@ -67,6 +68,7 @@ rule all:
     input:
         rules.scorecard.output,
         rules.tables.output,
+        table_pages(),
         figures_of_all(),
 
 

@@ -22,6 +22,7 @@ wildcard_constraints:
     model="|".join(sorted({m for e in EXPERIMENTS.values() for m in e.models})),
     seeds=r"\d+(-\d+)?",
     replicates=r"\d+(-\d+)?",
+    table="|".join(TABLES),
 
 
 def experiment_of(wildcards):
@@ -157,6 +158,11 @@ def coverage_of(wildcards):
 
 def covered_spec(wildcards):
     return experiment_of(wildcards).models[coverage_of(wildcards).model].spec
+
+
+def table_pages():
+    """Every table as a page for readers, in both formats."""
+    return [f"<results>/tables/{name}.{suffix}" for name in TABLES for suffix in ("md", "html")]
 
 
 def coverage_studies():
