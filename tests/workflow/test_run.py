@@ -106,6 +106,10 @@ def test_a_cohort_of_ones_own_runs_without_a_truth(snakemake: Run, project: Path
     assert not (results / "evaluate").exists()
     effects = pd.read_csv(results / "tables" / "effects.csv").set_index("quantity")
     assert effects["value"]["ATE"] > 0
+    assert set(effects["population"]) == {"cohort rows"}
+    assert (effects["lower"] < effects["value"]).all()
+    assert (effects["value"] < effects["upper"]).all()
+    assert effects["mc_error"].isna().all()
     card = pd.read_csv(results / "scorecard.csv")
     assert set(card["verdict"]) == {"not testable here"}
     record = json.loads((results / "fit" / "pain" / "ls" / "0" / "record.json").read_text())
