@@ -129,6 +129,7 @@ def _draw_law(
                 levels + offset, law["density"], look.marker, color=look.colour, mfc="none", ms=3
             )
             axis.set_xticks(levels)
+            axis.set_xlim(levels.min() - 0.6, levels.max() + 0.6)
         else:
             edges = [*law["left"], law["right"].iloc[-1]]
             axis.stairs(law["density"], edges, color=look.colour, ls=look.line, lw=1.0, alpha=0.8)
