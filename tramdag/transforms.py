@@ -106,8 +106,11 @@ class LinearInBasis(MonotoneTransform):
     def call_and_ladj(self, raw: Tensor, *prepared: Tensor) -> tuple[Tensor, Tensor]:
         C, dC = prepared
         increments = positive(raw[..., 1:])
-        if raw.ndim == 1 or raw.shape[-2] == 1:  # shared by all rows
-            column = increments.reshape(*raw.shape[:-2], -1, 1)
+        if raw.numel() == self.n_params:  # one set for all rows
+            increments = increments.flatten()
+            return raw[..., 0] + C @ increments, torch.log(dC @ increments)
+        if raw.shape[-2] == 1:  # one set for each replicate
+            column = increments.mT
             return raw[..., 0] + (C @ column).squeeze(-1), torch.log((dC @ column).squeeze(-1))
         return raw[..., 0] + (C * increments).sum(-1), torch.log((dC * increments).sum(-1))
 
