@@ -194,8 +194,8 @@ class Bernstein(LinearInBasis):
     def _rise_and_slope(self, increments: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
         r"""h(s) - a and h'(s) by Horner's scheme, without a basis and without gradients.
 
-        With :math:`p_k = \sum_{j \le k} c_j t^j (1-t)^{k-j}`, :math:`p_k = (1-t) p_{k-1} + c_k t^k`;
-        all terms are non-negative.
+        With :math:`p_k = \sum_{j \le k} c_j t^j (1-t)^{k-j}` it is
+        :math:`p_k = (1-t) p_{k-1} + c_k t^k`; all terms are non-negative.
 
         Shapes:
             ``increments (n_params - 1,), (1, n_params - 1) or (n, n_params - 1), s (n,)``.
