@@ -52,6 +52,10 @@ test: setup  ## set up and run the test suite
 
 ##@ Set up
 
+.PHONY: bench
+bench: setup  ## measure speed beside the published releases, see benchmarks/README.md
+	@$(RUN) python benchmarks/run.py
+
 .PHONY: setup
 setup: $(INSTALLED) $(R_LOOKED_FOR)  ## make .venv from requirements.lock, find or install R
 
