@@ -90,6 +90,8 @@ def _check_hidden(hidden: Sequence[int], who: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True, init=False)
 class NetworkTerm(Term):
+    """A term that is a network of its parents, with the widths of its hidden layers."""
+
     hidden: tuple[int, ...] = DEFAULT_HIDDEN
 
     def __init__(self, *parents: str, hidden: Sequence[int] = DEFAULT_HIDDEN) -> None:
