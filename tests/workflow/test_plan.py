@@ -46,7 +46,9 @@ def test_a_misspelt_setting_stops_before_any_job(snakemake: Run, project: Path) 
     planned = snakemake("--cores", "1", "--configfile", "overlay.yaml", "--dry-run", "--", "all")
     assert planned.returncode == 1
     said = planned.stdout + planned.stderr
-    assert "limits: unknown key 'epoch'; allowed are 'epochs', 'rows', 'seeds'" in said
+    assert (
+        "limits: unknown key 'epoch'; allowed are 'epochs', 'replicates', 'rows', 'seeds'" in said
+    )
     assert "Traceback" not in said
 
 

@@ -28,8 +28,13 @@ __all__ = [
     "is_classical_node",
     "is_exact",
     "load_experiments",
+    "run_name",
     "seeds_of",
 ]
+
+
+MOST_TITLES = 3
+"""Most experiments whose titles make the name of a run."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +162,24 @@ def load_experiments(config: Mapping[str, Any]) -> dict[str, Experiment]:
         )
     names = config["only"] or list(entries)
     return {name: _experiment(name, entries[name], config) for name in names}
+
+
+def run_name(config: Mapping[str, Any], experiments: Mapping[str, Experiment]) -> str:
+    """How a run calls itself: by its name in the configuration, else by what it runs.
+
+    A run of every experiment is the full replication, one of a few goes by their titles.
+
+    Args:
+        config: The completed configuration.
+        experiments: Those of the run.
+    """
+    if "name" in config["run"]:
+        return str(config["run"]["name"])
+    if not config["only"]:
+        return "full replication"
+    if len(experiments) > MOST_TITLES:
+        return f"{len(experiments)} of {len(config['experiments'])} experiments"
+    return "; ".join(experiment.title for experiment in experiments.values())
 
 
 def is_classical_node(node: Mapping[str, Any]) -> bool:
