@@ -59,6 +59,7 @@ localrules:
     marginals,
     scorecard,
     shift_curves,
+    table_page,
     tables,
     trajectories,
 
@@ -68,6 +69,7 @@ rule all:
     input:
         rules.scorecard.output,
         rules.tables.output,
+        table_pages(),
         figures_of_all(),
 
 

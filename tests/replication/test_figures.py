@@ -11,13 +11,14 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from replication.figures import draw_densities, draw_effects, draw_marginals
+from replication.figures import draw_densities, draw_marginals
 from replication.figures_curves import (
     draw_counterfactuals,
     draw_history,
     draw_shift_curves,
     draw_trajectories,
 )
+from replication.figures_effects import draw_effects
 from replication.metrics import histogram
 from replication.style import looks, save_figure
 
@@ -60,7 +61,7 @@ def test_marginals_have_a_panel_per_free_node(densities: pd.DataFrame, with_trut
         densities if with_truth else None,
         titles=TITLES,
         units=UNITS,
-        ordinal=["mRS"],
+        levels={"mRS": 3},
     )
     assert len(panels(figure)) == 3
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
@@ -69,7 +70,7 @@ def test_marginals_have_a_panel_per_free_node(densities: pd.DataFrame, with_trut
 
 def test_axes_name_their_units(densities: pd.DataFrame) -> None:
     only = densities[densities["query"] == "observational"]
-    figure = draw_marginals(runs(only), None, titles=TITLES, units=UNITS, ordinal=["mRS"])
+    figure = draw_marginals(runs(only), None, titles=TITLES, units=UNITS, levels={"mRS": 3})
     assert figure.axes[0].get_xlabel() == "age (years)"
     assert figure.axes[0].get_ylabel() == "density"
     assert figure.axes[1].get_ylabel() == "probability"
@@ -84,7 +85,9 @@ def test_densities_show_the_last_node_under_each_intervention(densities: pd.Data
 def test_a_shift_is_drawn_at_the_level_of_the_truth() -> None:
     x = np.linspace(-1, 1, 21)
     truth = pd.DataFrame({"node": "y", "parent": "age", "value": x, "shift": 2 * x + 5})
-    figure = draw_shift_curves(runs(truth.assign(shift=2 * x)), truth, titles=TITLES, units=UNITS)
+    figure = draw_shift_curves(
+        runs(truth.assign(shift=2 * x)), truth, titles=TITLES, units=UNITS, ordinal=[]
+    )
     for line in figure.axes[0].lines:
         assert line.get_ydata() == pytest.approx(2 * x + 5)
 
@@ -107,6 +110,8 @@ def test_every_seed_of_an_effect_is_a_point() -> None:
             "population": "trial rows",
             "quantity": ["P0", "P1", "ATE"],
             "value": [0.5, 0.6, 0.1],
+            "lower": [0.4, 0.5, np.nan],
+            "upper": [0.6, 0.7, np.nan],
         }
     )
     figure = draw_effects(runs(effects), effects, titles=TITLES)

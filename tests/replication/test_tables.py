@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from replication.tables import LAYOUTS, Layout, over_seeds, to_html, to_markdown, with_truth
 
@@ -38,6 +39,27 @@ def test_one_seed_has_no_spread() -> None:
 def test_rows_with_a_missing_key_are_kept() -> None:
     table = runs().assign(node=["a", None, None, "b"])
     assert len(over_seeds(table, LAYOUT)) == 3
+
+
+def test_infinite_estimates_are_counted_and_not_averaged() -> None:
+    layout = LAYOUTS["coefficients"]
+    row = {"experiment": "e", "model": "m", "node": "y", "parameter": "shift", "parent": "pre"}
+    seeds = pd.DataFrame({"seed": [0, 1, 2], "level": 5, "estimate": [2.0, 27.85, 3.0]})
+    table = seeds.assign(**row, status=["ok", "separated", "ok"], lower=1.0, upper=4.0)
+    found = over_seeds(table.assign(truth=2.25, std_error=[0.5, np.nan, 0.7]), layout).iloc[0]
+    assert found[["mean", "min", "max", "seeds", "separated"]].tolist() == [2.5, 2.0, 3.0, 3, 1]
+    assert found["std_error"] == pytest.approx(0.6)
+    assert found["status"] == "ok; separated"
+    assert np.isnan(found["lower"])
+    single = over_seeds(table.head(1).assign(truth=2.25, std_error=0.5), layout).iloc[0]
+    assert single[["lower", "upper"]].tolist() == [1.0, 4.0]
+
+
+def test_the_crosscheck_says_whose_numbers_and_which_differences() -> None:
+    layout = LAYOUTS["crosscheck"]
+    table = pd.DataFrame([dict.fromkeys(layout.columns, 0.5)])
+    found = over_seeds(table.assign(seed=0, estimate=2.0, value=1.5), layout).iloc[0]
+    assert found[["mean difference", "ours", "theirs"]].tolist() == [0.5, 2.0, 1.5]
 
 
 def test_a_table_without_rows_has_a_summary_without_rows() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from replication.evaluation import answer_models, load_model
+import tramdag as td
+from replication.evaluation import answer_models, effect_intervals, load_model
 from replication.reference import training_rows
-from replication.training import choose_device, fit_seeds
+from replication.training import choose_device, coefficient_table, fit_seeds
 
 SPEC: dict[str, dict[str, Any]] = {
     "x1": {"kind": "continuous", "n_coefs": 6},
@@ -80,6 +82,68 @@ def test_grouping_seeds_into_jobs_changes_no_answer(together: Any, alone: Any) -
         one = table[table["seed"] == 1].reset_index(drop=True)
         expected = ask(alone[0], [1])[name]
         pd.testing.assert_frame_equal(one, expected, check_exact=True, check_dtype=False)
+
+
+def test_coefficients_carry_the_status_and_the_interval_of_the_summary(together: Any) -> None:
+    folder, tables = together
+    flow = load_model(folder, 1)
+    found = tables["coefficients"]
+    found = found[found["seed"] == 1].reset_index(drop=True)
+    summary = flow.summary()
+    columns = ["estimate", "std_error", "lower", "upper"]
+    shifts = found[found["parameter"] == "shift"]
+    np.testing.assert_array_equal(shifts[columns], summary[columns])
+    assert list(shifts["status"]) == list(summary["status"])
+    cutpoints = found[found["parameter"] == "cutpoint"]
+    assert set(cutpoints["status"]) == {"no standard error"}
+    assert cutpoints["std_error"].isna().all()
+
+
+def test_a_separated_level_is_marked_in_the_coefficients() -> None:
+    rng = np.random.default_rng(3)
+    a = rng.integers(0, 3, 300)
+    rows = pd.DataFrame({"a": a, "b": np.where(a == 2, 1, rng.integers(0, 2, 300))})
+    spec = {
+        "a": {"kind": "ordinal", "levels": 3},
+        "b": {"kind": "ordinal", "levels": 2, "parents": {"a": "ls"}},
+    }
+    flow = td.CausalFlowDAG(td.spec_from_dict(spec), seed=0)
+    with pytest.warns(td.SeparationWarning):
+        flow.fit(rows, verbose=0, progress=False)
+    table = coefficient_table(flow).set_index(["node", "parameter", "level"]).sort_index()
+    assert table.loc[("b", "shift")]["status"].to_dict() == {1: "ok", 2: "separated"}
+    ok = table[table["status"] == "ok"]
+    assert np.isfinite(ok["std_error"]).all()
+    # of one binary node and no parent: the logit of the share at most that level
+    share = (a <= 0).mean()
+    first = table.loc[("a", "cutpoint", 0)]
+    assert first["std_error"] == pytest.approx(1 / np.sqrt(300 * share * (1 - share)), rel=1e-6)
+    assert first["upper"] - first["estimate"] == pytest.approx(1.959964 * first["std_error"])
+
+
+def test_an_average_effect_has_the_interval_of_its_delta_method() -> None:
+    rng = np.random.default_rng(8)
+    drug = rng.integers(0, 2, 400)
+    rows = pd.DataFrame({"drug": drug, "pain": rng.binomial(1, 0.3 + 0.3 * drug)})
+    spec = {
+        "drug": {"kind": "ordinal", "levels": 2},
+        "pain": {"kind": "ordinal", "levels": 2, "parents": {"drug": "ls"}},
+    }
+    flow = td.CausalFlowDAG(td.spec_from_dict(spec), seed=0)
+    flow.fit(rows, verbose=0, progress=False)
+    question = {"treatment": "drug", "outcome": "pain", "at_most": 0}
+    found = effect_intervals(flow, [question], rows).set_index("quantity")
+    # a saturated model: two independent binomial shares
+    p = rows.groupby("drug")["pain"].agg(lambda pain: (pain <= 0).mean())
+    variance = p * (1 - p) / rows.groupby("drug").size()
+    error = np.sqrt(variance.sum())
+    assert found["std_error"].to_dict() == pytest.approx(
+        {"P0": np.sqrt(variance[0]), "P1": np.sqrt(variance[1]), "ATE": error}, rel=1e-5
+    )
+    difference = p[1] - p[0]
+    assert found.loc["ATE", ["lower", "upper"]].tolist() == pytest.approx(
+        [difference - 1.959964 * error, difference + 1.959964 * error], rel=1e-5
+    )
 
 
 def test_every_seed_has_a_model_of_its_own(together: Any) -> None:

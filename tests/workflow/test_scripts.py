@@ -157,12 +157,17 @@ def test_tables_and_scorecard_follow_from_the_parts(results: Path, tmp_path: Pat
     script("tables")(
         truth=[str(results / "true_effects.csv")],
         true_coefficients=[str(results / "true_coefficients.csv")],
-        banner="SMOKE RUN",
         tidy=tidy,
-        markdown=[str(tmp_path / f"{name}.md") for name in names],
-        pages=[str(tmp_path / f"{name}.html") for name in names],
         **parts,
     )
+    for name in names:
+        script("table_page")(
+            table=name,
+            banner="SMOKE RUN",
+            tidy=str(tmp_path / f"{name}.csv"),
+            markdown=str(tmp_path / f"{name}.md"),
+            page=str(tmp_path / f"{name}.html"),
+        )
     coefficients = pd.read_csv(tmp_path / "coefficients.csv")
     weight = coefficients[(coefficients["node"] == "x2") & (coefficients["parent"] == "x1")]
     assert set(weight["truth"]) == {2.0}

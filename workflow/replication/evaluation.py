@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
+from operator import ge
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import tramdag as td
 from replication.job import derive_seed
 from replication.metrics import odds_ratio
 from replication.questions import (
+    COHORT_ROWS,
     COLUMNS,
     OBSERVATIONAL,
     TRIAL_ROWS,
@@ -27,7 +30,23 @@ from replication.questions import (
     table,
 )
 
-__all__ = ["answer_models", "answers", "arm_risks", "load_model", "ordinal_levels"]
+__all__ = [
+    "ESTIMATED_COLUMNS",
+    "answer_models",
+    "answers",
+    "arm_risks",
+    "effect_intervals",
+    "load_model",
+    "ordinal_levels",
+]
+
+ESTIMATED_COLUMNS = {
+    **COLUMNS,
+    "effects": (*COLUMNS["effects"], "std_error", "lower", "upper", "note"),
+}
+"""Columns of a model's answers: average effects come with their uncertainty."""
+
+_QUANTITIES = {"mean_a": "P0", "mean_b": "P1", "ate": "ATE"}
 
 SHIFT_POINTS = 201
 """Points of a shift curve, between the 1 and 99 percent quantiles of the parent."""
@@ -53,26 +72,33 @@ def answer_models(
     questions: Mapping[str, Any],
     samples: int,
     train: pd.DataFrame,
-    trial: pd.DataFrame,
+    trial: pd.DataFrame | None,
 ) -> dict[str, pd.DataFrame]:
     """The answers of the models of several seeds, see :func:`answers`.
 
     Returns:
-        Tables by name, with experiment, model and seed in the first columns.
+        Tables by name, with experiment, model and seed in the first columns; ``effects`` with
+        the columns of :func:`effect_intervals`.
     """
     collected: dict[str, list[pd.DataFrame]] = {name: [] for name in COLUMNS}
     for seed in seeds:
+        flow = load_model(folder, seed)
         found = answers(
-            load_model(folder, seed),
+            flow,
             questions,
             samples=samples,
             stream=derive_seed(*identity, seed, "estimate"),
             train=train,
             trial=trial,
         )
+        found["effects"] = found["effects"].merge(
+            effect_intervals(flow, questions["effects"], train if trial is None else trial),
+            on=["effect", "quantity"],
+            how="left",
+        )
         for name, answer in found.items():
             key = dict(zip(("experiment", "model"), identity, strict=True)) | {"seed": seed}
-            collected[name].append(answer.assign(**key)[[*key, *COLUMNS[name]]])
+            collected[name].append(answer.assign(**key)[[*key, *ESTIMATED_COLUMNS[name]]])
     return {name: pd.concat(frames, ignore_index=True) for name, frames in collected.items()}
 
 
@@ -83,7 +109,7 @@ def answers(
     samples: int,
     stream: int,
     train: pd.DataFrame,
-    trial: pd.DataFrame,
+    trial: pd.DataFrame | None,
 ) -> dict[str, pd.DataFrame]:
     """One model's answers to the questions of an experiment.
 
@@ -93,7 +119,7 @@ def answers(
         samples: Rows sampled per intervention.
         stream: Seed of the samples.
         train: Training rows, for the range of shift curves.
-        trial: The population of the average effects.
+        trial: The population of the average effects, None for the training rows.
 
     Returns:
         Tables by name with the columns of ``replication.questions.COLUMNS``.
@@ -106,7 +132,9 @@ def answers(
         densities.append(density)
     effects = [
         effect_rows(
-            arm_risks(flow, effect, trial), effect=effect_label(effect), population=TRIAL_ROWS
+            arm_risks(flow, effect, train if trial is None else trial),
+            effect=effect_label(effect),
+            population=COHORT_ROWS if trial is None else TRIAL_ROWS,
         )
         for effect in questions["effects"]
     ]
@@ -134,6 +162,33 @@ def arm_risks(
         for arm in (0, 1)
     )
     return control, treated
+
+
+def effect_intervals(
+    flow: td.CausalFlowDAG, effects: Sequence[Mapping[str, Any]], rows: pd.DataFrame
+) -> pd.DataFrame:
+    """Standard errors and 95 percent intervals of the average effects in these very rows.
+
+    By the delta method, see ``CausalFlowDAG.effect``. They hold what the fit does not know, and
+    nothing of the rows being a sample.
+
+    Returns:
+        Columns effect, quantity (P0, P1, ATE), std_error, lower, upper, and a note, which says why
+        an interval is missing.
+    """
+    columns = ["effect", "quantity", "std_error", "lower", "upper", "note"]
+    tables = []
+    for effect in effects:
+        found = flow.effect(
+            effect["outcome"],
+            effect["treatment"],
+            (0, 1),
+            data=rows,
+            of=partial(ge, effect["at_most"]),
+        ).summary
+        found = found[found["quantity"].isin(_QUANTITIES)].assign(effect=effect_label(effect))
+        tables.append(found.assign(quantity=found["quantity"].map(_QUANTITIES))[columns])
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
 def _odds_ratio(

@@ -130,9 +130,14 @@ class Experiment:
 
     @property
     def ordinal(self) -> list[str]:
-        """Names of the ordinal columns; every model of an experiment has the same columns."""
+        """Names of the ordinal columns."""
+        return list(self.levels)
+
+    @property
+    def levels(self) -> dict[str, int]:
+        """Numbers of levels of the ordinal columns; all models have the same columns."""
         spec = next(iter(self.models.values())).spec
-        return [name for name, node in spec.items() if node["kind"] == "ordinal"]
+        return {name: node["levels"] for name, node in spec.items() if node["kind"] == "ordinal"}
 
     @property
     def observed(self) -> list[dict[str, float]]:

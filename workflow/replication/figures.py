@@ -1,4 +1,4 @@
-"""Figures of laws and of average effects, drawn from stored tables only.
+"""Figures of laws, drawn from stored tables only.
 
 Every function takes tidy tables as ``replication.questions`` lays them out and returns a figure.
 The truth is grey or black; each seed of a model is a line or a point of its own, so that the
@@ -16,22 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from replication.questions import TRIAL_ROWS, by_seed, select_rows
-from replication.style import (
-    TRUTH_FILL,
-    TRUTH_LINE,
-    Look,
-    axis_label,
-    legend_below,
-    looks,
-    new_figure,
-)
+from replication.metrics import histogram
+from replication.questions import OBSERVATIONAL, by_seed, query_label, select_rows
+from replication.style import TRUTH_FILL, axis_label, legend_below, looks, new_figure
 
-__all__ = [
-    "draw_densities",
-    "draw_effects",
-    "draw_marginals",
-]
+__all__ = ["draw_densities", "draw_marginals"]
 
 
 def draw_marginals(
@@ -40,8 +29,8 @@ def draw_marginals(
     *,
     titles: Mapping[str, str],
     units: Mapping[str, str],
-    ordinal: Sequence[str],
-    queries: Sequence[str] | None = None,
+    levels: Mapping[str, int],
+    observed: pd.DataFrame | None = None,
 ) -> Figure:
     """Marginal laws of every node, one row of panels per intervention.
 
@@ -50,25 +39,30 @@ def draw_marginals(
         true: Table ``densities`` of the generator, None without one.
         titles: Model names to titles.
         units: Units by column.
-        ordinal: Names of the ordinal nodes, drawn as probabilities of their levels.
-        queries: The rows; all of the table if None.
+        levels: Numbers of levels of the ordinal nodes, drawn as probabilities of their levels.
+        observed: Observed rows, which stand in for the truth where no node is set.
     """
-    rows = list(estimated["query"].unique()) if queries is None else list(queries)
+    rows = list(estimated["query"].unique())
     nodes = list(estimated["node"].unique())
+    backdrop = true if observed is None else _observed_law(observed[nodes], levels)
     figure, axes = new_figure(len(rows), len(nodes), panel=(2.4, 1.9))
     for i, query in enumerate(rows):
         for j, node in enumerate(nodes):
             _draw_law(
                 axes[i][j],
                 select_rows(estimated, query=query, node=node),
-                None if true is None else select_rows(true, query=query, node=node),
+                None if backdrop is None else select_rows(backdrop, query=query, node=node),
                 titles=titles,
-                ordinal=node in ordinal,
+                ordinal=node in levels,
             )
             axes[i][j].set_xlabel(axis_label(node, units))
-            axes[i][j].set_ylabel("probability" if node in ordinal else "density")
+            axes[i][j].set_ylabel("probability" if node in levels else "density")
         axes[i][0].set_title(query, loc="left")
-    legend_below(figure, _law_legend(titles, with_truth=true is not None))
+    filled = "truth" if observed is None else "observed rows"
+    handles = _law_legend(estimated, titles=titles, ordinal=list(levels))
+    if backdrop is not None:
+        handles.append(Patch(color=TRUTH_FILL, label=filled))
+    legend_below(figure, handles)
     return figure
 
 
@@ -95,54 +89,12 @@ def draw_densities(
         axis.set_title(query, loc="left")
         axis.set_xlabel(axis_label(node, units))
     axes[0][0].set_ylabel("probability" if node in ordinal else "density")
-    legend_below(figure, _law_legend(titles, with_truth=true is not None))
-    return figure
-
-
-def draw_effects(
-    estimated: pd.DataFrame, true: pd.DataFrame | None, *, titles: Mapping[str, str]
-) -> Figure:
-    """Risks in both arms and their difference: a point per seed, the truth as a line.
-
-    Args:
-        estimated: Table ``effects`` of the models.
-        true: Table ``effects`` of the generator, None without one.
-        titles: Model names to titles.
-    """
-    rows = estimated[estimated["population"] == TRIAL_ROWS]
-    effect = rows["effect"].iloc[0]
-    treatment, outcome = effect.split(" on ")
-    figure, axes = new_figure(1, 2, panel=(4.4, 0.5 * len(titles) + 1.6))
-    panels = (
-        (axes[0][0], ("P0", "P1"), f"P({outcome}) under do({treatment} = 0 or 1)"),
-        (axes[0][1], ("ATE",), f"difference of P({outcome}), treated minus control"),
+    shown = select_rows(estimated, node=node)
+    handles = _law_legend(
+        shown[shown["query"].isin(queries)], titles=titles, ordinal=[node] * (node in ordinal)
     )
-    style = looks(titles)
-    for axis, quantities, label in panels:
-        for position, model in enumerate(titles):
-            for quantity in quantities:
-                values = select_rows(rows, effect=effect, model=model, quantity=quantity)["value"]
-                _strip(axis, values.to_numpy(), position, style[model], hollow=quantity == "P0")
-        if true is not None:
-            truth = select_rows(true, effect=effect, population=TRIAL_ROWS).set_index("quantity")
-            for quantity in quantities:
-                axis.axvline(truth["value"][quantity], color=TRUTH_LINE, ls=(0, (2, 2)), lw=1.2)
-        axis.set_xlabel(label)
-        axis.set_yticks(range(len(titles)), list(titles.values()))
-        axis.set_ylim(len(titles) - 0.5, -0.5)
-    axes[0][1].tick_params(labelleft=False)
-    handles = [
-        Line2D([], [], marker="o", ls="", color="black", mfc="white", label="control, one seed"),
-        Line2D([], [], marker="o", ls="", color="black", label="treated or difference, one seed"),
-        Line2D([], [], marker="|", ms=14, mew=2, ls="", color="black", label="mean over seeds"),
-    ]
     if true is not None:
-        handles.append(Line2D([], [], color=TRUTH_LINE, ls=(0, (2, 2)), lw=1.2, label="truth"))
-        naive = select_rows(true, effect=effect, quantity="naive contrast")["value"]
-        for value in naive:
-            axes[0][1].plot(value, -0.35, "x", color=TRUTH_LINE, ms=7, mew=1.5)
-            label = "confounded contrast of the cohort"
-            handles.append(Line2D([], [], marker="x", color=TRUTH_LINE, ms=7, ls="", label=label))
+        handles.append(Patch(color=TRUTH_FILL, label="truth"))
     legend_below(figure, handles)
     return figure
 
@@ -159,48 +111,75 @@ def _draw_law(
     if true is not None and len(true):
         edges = [*true["left"], true["right"].iloc[-1]]
         axis.stairs(true["density"], edges, fill=True, color=TRUTH_FILL)
+    if estimated.empty:
+        # held fixed by the intervention: no law to draw
+        axis.set_axis_off()
+        return
     style = looks(titles)
+    seeds = list(estimated["seed"].unique())
     for model, law in by_seed(estimated):
         look = style[model]
         if ordinal:
-            offset = 0.25 * (list(titles).index(model) - (len(titles) - 1) / 2)
+            slot = list(titles).index(model) - (len(titles) - 1) / 2
+            # the seeds of a model side by side, or their points would fuse into a bar
+            place = (seeds.index(law["seed"].iloc[0]) + 0.5) / len(seeds) - 0.5
             levels = (law["left"] + law["right"]) / 2
-            axis.plot(levels + offset, law["density"], look.marker, color=look.colour, ms=3.5)
+            offset = (slot + 0.7 * place) * min(0.28, 0.9 / len(titles))
+            axis.plot(
+                levels + offset, law["density"], look.marker, color=look.colour, mfc="none", ms=3
+            )
             axis.set_xticks(levels)
         else:
             edges = [*law["left"], law["right"].iloc[-1]]
             axis.stairs(law["density"], edges, color=look.colour, ls=look.line, lw=1.0, alpha=0.8)
-    if estimated.empty:
-        # held fixed by the intervention: no law to draw
-        axis.set_axis_off()
+    axis.set_ylim(bottom=0)
+    if not ordinal:
+        axis.set_xlim(_middle(estimated if true is None or true.empty else true))
 
 
-def _strip(axis: Axes, values: np.ndarray, position: int, look: Look, *, hollow: bool) -> None:
-    """Points around a height, and a bar at their mean if there are several."""
-    spread = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(1)
-    if len(values) > 1:
-        axis.plot(values.mean(), position, "|", color=look.colour, ms=20, mew=2)
-    axis.plot(
-        values,
-        position + spread,
-        look.marker,
-        color=look.colour,
-        mfc="white" if hollow else look.colour,
-        ms=5,
-    )
+def _middle(laws: pd.DataFrame) -> tuple[float, float]:
+    """Where the middle 99 percent of the laws lie, with a margin: long tails hide the rest."""
+    each = [law for _, law in by_seed(laws)] if "model" in laws else [laws]
+    ends = []
+    for law in each:
+        mass = (law["density"] * (law["right"] - law["left"])).cumsum()
+        inside = law[(mass >= 0.005) & (mass <= mass.iloc[-1] - 0.005)]
+        ends.append((inside["left"].min(), inside["right"].max()))
+    low, high = min(left for left, _ in ends), max(right for _, right in ends)
+    return low - 0.05 * (high - low), high + 0.05 * (high - low)
 
 
-def _law_legend(titles: Mapping[str, str], *, with_truth: bool) -> list[Line2D | Patch]:
-    handles: list[Line2D | Patch] = [
+def _observed_law(rows: pd.DataFrame, levels: Mapping[str, int]) -> pd.DataFrame:
+    """Histograms of observed rows in the layout of ``densities``, in bins by Rice's rule."""
+    bins = int(np.clip(2 * len(rows) ** (1 / 3), 10, 80))
+    query = query_label(OBSERVATIONAL)
+    laws = [
+        histogram(rows[node].to_numpy(), levels=levels.get(node), bins=bins).assign(
+            node=node, query=query
+        )
+        for node in map(str, rows)
+    ]
+    return pd.concat(laws, ignore_index=True)
+
+
+def _law_legend(
+    estimated: pd.DataFrame, *, titles: Mapping[str, str], ordinal: Sequence[str]
+) -> list[Line2D | Patch]:
+    """A handle per model, with a line or a marker only where one is drawn."""
+    nodes = set(estimated["node"])
+    points, lines = bool(nodes & set(ordinal)), bool(nodes - set(ordinal))
+    seeds = estimated.groupby("model")["seed"].nunique()
+    return [
         Line2D(
             [],
             [],
             color=look.colour,
-            ls=look.line,
-            marker=look.marker,
-            ms=3.5,
-            label=f"{look.label}, one per seed",
+            ls=look.line if lines else "",
+            marker=look.marker if points else "",
+            mfc="none",
+            ms=4,
+            label=look.label + (", one per seed" if seeds[model] > 1 else ""),
         )
-        for look in looks(titles).values()
+        for model, look in looks(titles).items()
+        if model in seeds
     ]
-    return [*handles, Patch(color=TRUTH_FILL, label="truth")] if with_truth else handles

@@ -66,7 +66,7 @@ def draw_coverage(summary: pd.DataFrame, *, level: float) -> Figure:
     if (known["truth_source"] != "generator").any():
         label = "coverage of the least false value"
         handles.insert(1, Line2D([], [], **point, lw=1, mfc="white", label=label))
-    legend_below(figure, handles, columns=2)
+    legend_below(figure, handles)
     return figure
 
 

@@ -59,7 +59,7 @@ def draw_forecasts(
         axis.set_ylim(-0.02, 1.02)
         axis.set_aspect("equal")
     handles = _handles(titles, truth=_TRUE in set(calibration["forecast"]))
-    legend_below(figure, handles, columns=2)
+    legend_below(figure, handles)
     return figure
 
 

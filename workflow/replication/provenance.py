@@ -37,7 +37,6 @@ UNUSED: dict[str, frozenset[str]] = {
             "flow_laws",
             "flow_queries",
             "inference.profile",
-            "inference.summary",
             "inference.term_tests",
             "queries.counterfactual",
             "queries.effects",

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from replication.metrics import Estimate, histogram, summarise
 
 __all__ = [
+    "AVERAGED_ROWS",
+    "COHORT_ROWS",
     "COLUMNS",
     "OBSERVATIONAL",
     "TRIAL_ROWS",
@@ -45,6 +47,12 @@ OBSERVATIONAL: dict[str, float] = {}
 
 TRIAL_ROWS = "trial rows"
 """Population of an average effect: the rows of the trial's file."""
+
+COHORT_ROWS = "cohort rows"
+"""Population of an average effect of an experiment without a trial: the training rows."""
+
+AVERAGED_ROWS = (TRIAL_ROWS, COHORT_ROWS)
+"""The populations of which every model gives an average effect."""
 
 
 def table(name: str, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -125,16 +133,27 @@ def sample_tables(
 
 
 def effect_rows(
-    risks: tuple[NDArray[np.float64], NDArray[np.float64]], *, effect: str, population: str
+    risks: tuple[NDArray[np.float64], NDArray[np.float64]],
+    *,
+    effect: str,
+    population: str,
 ) -> pd.DataFrame:
     """Rows P0, P1 and ATE of the table ``effects`` from the risks of each unit in both arms.
 
-    The Monte Carlo error is that of the population's mean; it is no statement about the model.
+    There is a Monte Carlo error only where the units are draws that stand for a law, not where
+    the average over these very units is meant.
     """
     control, treated = risks
     means = {"P0": control, "P1": treated, "ATE": treated - control}
+    drawn = population not in AVERAGED_ROWS
     rows = [
-        (effect, population, quantity, values.mean(), values.std(ddof=1) / np.sqrt(len(values)))
+        (
+            effect,
+            population,
+            quantity,
+            values.mean(),
+            values.std(ddof=1) / np.sqrt(len(values)) if drawn else np.nan,
+        )
         for quantity, values in means.items()
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS["effects"]))

@@ -51,6 +51,8 @@ _SETTINGS: Any = {
     "axes.axisbelow": True,
     "legend.frameon": False,
     "legend.fontsize": 8.5,
+    # long enough for two dashes of every line style
+    "legend.handlelength": 3.2,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
     "lines.linewidth": 1.4,
@@ -108,10 +110,24 @@ def axis_label(node: str, units: Mapping[str, str]) -> str:
     return f"{node} ({units[node]})" if node in units else node
 
 
-def legend_below(figure: Figure, handles: Iterable[Line2D | Patch], *, columns: int = 4) -> None:
-    """One legend for all panels, under them, in so many columns at most."""
+def legend_below(figure: Figure, handles: Iterable[Line2D | Patch]) -> None:
+    """One legend for all panels, under them, in as many columns (at most 4) as fit the figure.
+
+    The figure grows where it must: in height by what the legend has beyond one line, in width if
+    a single column is wider than the figure.
+    """
     entries = list(handles)
-    figure.legend(handles=entries, loc="outside lower center", ncols=min(len(entries), columns))
+    margin = 0.1 * figure.dpi
+    for columns in range(min(len(entries), 4), 0, -1):
+        legend = figure.legend(handles=entries, loc="outside lower center", ncols=columns)
+        box = legend.get_window_extent()
+        if box.width + 2 * margin <= figure.bbox.width or columns == 1:
+            break
+        legend.remove()
+    width = (box.width + 2 * margin) / figure.dpi
+    figure.set_figwidth(max(figure.get_figwidth(), width))
+    # new_figure leaves room for one line
+    figure.set_figheight(figure.get_figheight() + max(0.0, box.height / figure.dpi - 0.35))
 
 
 def save_figure(figure: Figure, *, png: str, pdf: str) -> None:

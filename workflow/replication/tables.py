@@ -33,7 +33,8 @@ class Layout:
         keys: Columns that, with experiment and model, tell the rows of one seed apart.
         value: The column whose mean and spread over seeds are shown.
         others: Further columns with the way they are summarised (``mean``, ``max``, ``first``,
-            ``all``).
+            ``all``; ``only``: shown where there is one seed; ``texts``: every text once).
+        labels: Other names of columns for readers.
         by_seed: Whether there is a row per seed; a table that already sums up is shown as it is.
     """
 
@@ -42,6 +43,7 @@ class Layout:
     keys: tuple[str, ...]
     value: str
     others: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
     by_seed: bool = True
 
     @property
@@ -58,7 +60,7 @@ LAYOUTS: dict[str, Layout] = {
     "fits": Layout(
         title="Fits",
         note="Mean negative log-likelihood on the rows that a node was trained on, nats per row; "
-        "kkt_residual certifies the optimum of exact solutions.",
+        "kkt_residual certifies the optimum of exact solutions, whose epochs are Newton steps.",
         keys=("node", "solver"),
         value="nll",
         others={
@@ -73,29 +75,43 @@ LAYOUTS: dict[str, Layout] = {
     "coefficients": Layout(
         title="Linear coefficients and cutpoints",
         note="Log odds per raw unit of the parent, ordinal parents against level 0; signs of the "
-        "flow. The truth is shown where the generator's edge is linear.",
+        "flow. The truth is shown where the generator's edge is linear. separated counts the seeds "
+        "in whose rows the levels are separated: their estimate is infinite and left out of mean, "
+        "sd, min and max. std_error is the mean over seeds; lower and upper are the 95 % Wald "
+        "interval of a single seed. status says which of them are missing or conditional, and why.",
         keys=("node", "parameter", "parent", "level"),
         value="estimate",
-        others={"truth": "first"},
+        others={
+            "truth": "first",
+            "std_error": "mean",
+            "lower": "only",
+            "upper": "only",
+            "status": "texts",
+        },
     ),
     "effects": Layout(
         title="Average effects",
-        note="Risks under both arms, their difference, and odds ratios, by population.",
+        note="Risks under both arms, their difference, and odds ratios, by population. std_error "
+        "(mean over seeds) and the 95 % interval from lower to upper (of a single seed) are by the "
+        "delta method, for these very rows; note says why there are none.",
         keys=("effect", "population", "quantity"),
         value="value",
+        others={"std_error": "mean", "lower": "only", "upper": "only", "note": "texts"},
     ),
     "l1": Layout(
         title="L1: distance of the observational law",
         note="kl: Kullback-Leibler divergence of the model from the truth, nats; wasserstein: in "
-        "units of the node, floor is that of two samples of the truth; nll: nats per row.",
+        "units of the node, floor is that of two samples of the truth; nll: nats per row. A node "
+        "whose law has atoms, such as an age clipped to a range, has no density and no kl, and "
+        "neither has the joint law with it.",
         keys=("metric", "node"),
         value="value",
         others={"mc_error": "mean", "floor": "first"},
     ),
     "l2": Layout(
-        title="L2: errors of interventional summaries",
+        title="L1 and L2: errors of observational and interventional summaries",
         note="Estimate minus truth, in the unit of the statistic; mc_error is the Monte Carlo "
-        "error of that difference.",
+        "error of that difference. Rows with the query observational belong to level 1.",
         keys=("query", "node", "statistic"),
         value="error",
         others={"estimate": "mean", "truth": "first", "mc_error": "mean"},
@@ -120,9 +136,11 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "crosscheck": Layout(
         title="Cross-check with R and statsmodels",
-        note="The same nodes fitted by other programs on the same rows; 'frozen' marks results "
-        "that were committed because R is not installed here. A standard error has the parent and "
-        "level of its coefficient, cutpoint or theta, and a limit of its relative difference.",
+        note="The same nodes fitted by other programs on the same rows. mean, sd, min and max are "
+        "those of the difference, ours minus theirs, over seeds; ours, theirs and the rest are of "
+        "the first seed. 'frozen' marks results that were committed because R is not installed "
+        "here. A standard error has the parent and level of its coefficient, cutpoint or theta, "
+        "and a limit of its relative difference.",
         keys=("node", "reference", "quantity", "parent", "level"),
         value="difference",
         others={
@@ -132,6 +150,11 @@ LAYOUTS: dict[str, Layout] = {
             "limit": "first",
             "holds": "first",
             "note": "first",
+        },
+        labels={
+            **{part: f"{part} difference" for part in ("mean", "sd", "min", "max")},
+            "estimate": "ours",
+            "value": "theirs",
         },
     ),
     "coverage": Layout(
@@ -169,13 +192,18 @@ LAYOUTS: dict[str, Layout] = {
 def over_seeds(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     """One row per group of seeds with mean, sd, min and max of the value and their number.
 
-    The sd is missing for a single seed; a table without rows has a summary without rows.
+    The sd is missing for a single seed; a table without rows has a summary without rows. Values
+    whose status is ``separated`` are infinite and are counted instead.
     """
     if not layout.by_seed:
         return table[layout.columns]
     if table.empty:
         return pd.DataFrame(columns=["experiment", "model", *layout.keys, "mean", "seeds"])
     keys = [key for key in ("experiment", "model", *layout.keys) if key in table]
+    counted = "status" in table
+    if counted:
+        finite = table[layout.value].where(table["status"] != "separated")
+        table = table.assign(**{layout.value: finite})
     grouped = table.groupby(keys, sort=False, dropna=False)
     parts = {
         "mean": grouped[layout.value].mean(),
@@ -184,10 +212,29 @@ def over_seeds(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
         "max": grouped[layout.value].max(),
         "seeds": grouped["seed"].nunique(),
     }
+    if counted:
+        parts["separated"] = grouped["status"].agg(
+            lambda status: int((status == "separated").sum())
+        )
     for column, how in layout.others.items():
         if column in table:
-            parts[column] = grouped[column].agg(how)
-    return pd.DataFrame(parts).reset_index()
+            parts[column] = grouped[column].agg(_AGGREGATES.get(how, how))
+    return pd.DataFrame(parts).reset_index().rename(columns=layout.labels)
+
+
+def _count_separated(status: pd.Series) -> int:
+    return int((status == "separated").sum())
+
+
+def _only(values: pd.Series) -> Any:
+    return values.iloc[0] if len(values) == 1 else float("nan")
+
+
+def _texts(values: pd.Series) -> str:
+    return "; ".join(dict.fromkeys(str(value) for value in values.dropna() if value != ""))
+
+
+_AGGREGATES: Mapping[str, Any] = {"only": _only, "texts": _texts}
 
 
 def with_truth(coefficients: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:

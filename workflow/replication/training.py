@@ -29,6 +29,14 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
+_COEFFICIENTS = [
+    *("node", "parameter", "parent", "level", "estimate"),
+    *("std_error", "lower", "upper", "status"),
+]
+
+_QUANTILE = 1.959963984540054
+"""Of the standard normal law at 0.975."""
+
 
 def choose_device(wanted: str, *, gpu: int) -> str:
     """The torch device of a job.
@@ -105,55 +113,73 @@ def fit_seeds(
 
 
 def coefficient_table(flow: td.CausalFlowDAG) -> pd.DataFrame:
-    """Linear coefficients and cutpoints of a fitted flow.
+    """Linear coefficients and cutpoints of a fitted flow, with 95 percent Wald intervals.
 
     Returns:
-        DataFrame with the columns node, parameter (``shift`` or ``cutpoint``), parent, level and
-        estimate. The level of a shift is that of an ordinal parent, the level of a cutpoint k is
-        that of P(node <= k).
+        DataFrame with the columns node, parameter (``shift`` or ``cutpoint``), parent, level,
+        estimate, std_error, lower, upper and status. The level of a shift is that of an ordinal
+        parent, the level of a cutpoint k is that of P(node <= k). The status of a shift is that of
+        ``CausalFlowDAG.summary``; cutpoints have a standard error where the node is solved exactly.
+        The estimate of what is ``separated`` is a number on the way to infinity.
     """
-    shifts = name_products(flow.coef()).drop(columns="odds_ratio").assign(parameter="shift")
-    tables = [shifts]
+    tables = [name_products(flow.summary()).assign(parameter="shift")]
     for name, node in flow.spec.items():
         if isinstance(node, td.OrdinalNode) and not flow.conditionals[name].complex_intercepts:
-            theta = flow.cutpoints(name)
-            tables.append(
-                pd.DataFrame(
-                    {
-                        "node": name,
-                        "parameter": "cutpoint",
-                        "parent": None,
-                        "level": range(len(theta)),
-                        "estimate": theta,
-                    }
-                )
-            )
-    filled = [table for table in tables if len(table)]
-    columns = ["node", "parameter", "parent", "level", "estimate"]
-    return (pd.concat(filled, ignore_index=True) if filled else shifts)[columns]
+            tables.append(_cutpoints(flow, name))
+    filled = [table[_COEFFICIENTS] for table in tables if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else tables[0][_COEFFICIENTS]
 
 
 def parameter_table(flow: td.CausalFlowDAG) -> pd.DataFrame:
     """Every parameter of the nodes that were solved exactly, with its standard error.
 
     Returns:
-        The columns of :func:`coefficient_table` and std_error, missing where none exists. A
-        continuous node has rows ``theta`` for the coefficients of its Bernstein polynomial, by
-        their number as level, in raw units of the parents like the cutpoints.
+        Columns node, parameter, parent, level, estimate and std_error, as in
+        :func:`coefficient_table`. A continuous node has rows ``theta`` for the coefficients of its
+        Bernstein polynomial, by their number as level, in raw units of the parents like the
+        cutpoints.
     """
-    table = coefficient_table(flow)
+    columns = [*_COEFFICIENTS[:5], "std_error"]
+    table = coefficient_table(flow)[columns]
     tables = []
     for node in (entry.node for entry in flow.report.node_reports if entry.solver == "exact"):
-        conditional, matrix = flow.conditionals[node], flow.vcov(node)
-        errors = pd.Series(np.sqrt(np.diag(matrix)), index=matrix.index)
-        own = table[table["node"] == node]
+        own = [table[table["node"] == node]]
         if not isinstance(flow.spec[node], td.OrdinalNode):
-            own = pd.concat([frame for frame in (own, _theta(conditional)) if len(frame)])
-        labels = [column.name for column in conditional.linear.columns]
-        labels += [f"theta[{k}]" for k in range(len(own) - len(labels))]
-        tables.append(own.assign(std_error=errors.reindex(labels).to_numpy()))
-    none = table.head(0).assign(std_error=np.nan)
-    return pd.concat(tables, ignore_index=True) if tables else none
+            theta = _theta(flow.conditionals[node])
+            own.append(theta.assign(std_error=_theta_errors(flow, node)[: len(theta)]))
+        tables += [part[columns] for part in own if len(part)]
+    return pd.concat(tables, ignore_index=True) if tables else table.head(0)
+
+
+def _cutpoints(flow: td.CausalFlowDAG, node: str) -> pd.DataFrame:
+    """Cutpoints of an ordinal node in the columns of :func:`coefficient_table`."""
+    theta = flow.cutpoints(node)
+    entry = next(entry for entry in flow.report.node_reports if entry.node == node)
+    exact = entry.solver == "exact"
+    errors = _theta_errors(flow, node)[: len(theta)] if exact else np.full(len(theta), np.nan)
+    certain = np.where(np.isfinite(errors), "ok", "no standard error")
+    separated = [f"theta[{k}]" in entry.separated_names for k in range(len(theta))]
+    table = pd.DataFrame(
+        {
+            "node": node,
+            "parameter": "cutpoint",
+            "parent": None,
+            "level": range(len(theta)),
+            "estimate": theta,
+            "std_error": errors,
+            "status": np.where(separated, "separated", certain),
+        }
+    )
+    width = _QUANTILE * table["std_error"]
+    return table.assign(lower=table["estimate"] - width, upper=table["estimate"] + width)
+
+
+def _theta_errors(flow: td.CausalFlowDAG, node: str) -> np.ndarray:
+    """Standard errors of the intercept's coefficients by number; missing where none exists."""
+    matrix = flow.vcov(node)
+    errors = pd.Series(np.sqrt(np.diag(matrix)), index=matrix.index)
+    count = flow.conditionals[node].intercept.shape[0]
+    return errors.reindex([f"theta[{k}]" for k in range(count)]).to_numpy()
 
 
 def _theta(conditional: Conditional) -> pd.DataFrame:

@@ -22,6 +22,7 @@ wildcard_constraints:
     model="|".join(sorted({m for e in EXPERIMENTS.values() for m in e.models})),
     seeds=r"\d+(-\d+)?",
     replicates=r"\d+(-\d+)?",
+    table="|".join(TABLES),
 
 
 def experiment_of(wildcards):
@@ -127,6 +128,12 @@ def truth_of(name):
     )
 
 
+def observed_file(wildcards):
+    """The rows of a cohort of one's own, which stand in for the truth, or nothing."""
+    data = experiment_of(wildcards).data
+    return [] if data.has_truth else data.file
+
+
 def titles_of(wildcards):
     return {name: model.title for name, model in experiment_of(wildcards).models.items()}
 
@@ -151,6 +158,11 @@ def coverage_of(wildcards):
 
 def covered_spec(wildcards):
     return experiment_of(wildcards).models[coverage_of(wildcards).model].spec
+
+
+def table_pages():
+    """Every table as a page for readers, in both formats."""
+    return [f"<results>/tables/{name}.{suffix}" for name in TABLES for suffix in ("md", "html")]
 
 
 def coverage_studies():

@@ -5,6 +5,7 @@ rule marginals:
     input:
         estimated=stored("densities"),
         true=truth_of("densities"),
+        observed=observed_file,
     output:
         png=report(
             "<results>/figures/{experiment}/marginals.png",
@@ -25,7 +26,7 @@ rule marginals:
     params:
         titles=titles_of,
         units=units_of,
-        ordinal=lambda wildcards: experiment_of(wildcards).ordinal,
+        levels=lambda wildcards: experiment_of(wildcards).levels,
         code=code_hash("marginals"),
     script:
         "../scripts/marginals.py"
@@ -85,6 +86,7 @@ rule shift_curves:
     params:
         titles=titles_of,
         units=units_of,
+        ordinal=lambda wildcards: experiment_of(wildcards).ordinal,
         code=code_hash("shift_curves"),
     script:
         "../scripts/shift_curves.py"

@@ -20,16 +20,6 @@ rule tables:
         true_coefficients=truths("coefficients"),
     output:
         tidy=[f"<results>/tables/{name}.csv" for name in [*TABLES, "truth"]],
-        markdown=[f"<results>/tables/{name}.md" for name in TABLES],
-        pages=[
-            report(
-                f"<results>/tables/{name}.html",
-                caption="../report/tables.rst",
-                category="Tables",
-                labels={"table": label},
-            )
-            for name, label in TABLES.items()
-        ],
     log:
         "<logs>/tables.log",
     conda:
@@ -39,10 +29,36 @@ rule tables:
         mem_mb=1000,
         runtime=10,
     params:
-        banner=banner(),
         code=code_hash("tables"),
     script:
         "../scripts/tables.py"
+
+
+rule table_page:
+    input:
+        tidy="<results>/tables/{table}.csv",
+    output:
+        markdown="<results>/tables/{table}.md",
+        page=report(
+            "<results>/tables/{table}.html",
+            caption="../report/tables.rst",
+            category="Tables",
+            labels=lambda wildcards: {"table": TABLES[wildcards.table]},
+        ),
+    log:
+        "<logs>/table_page/{table}.log",
+    conda:
+        "../envs/replication.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        table=lambda wildcards: wildcards.table,
+        banner=banner(),
+        code=code_hash("table_page"),
+    script:
+        "../scripts/table_page.py"
 
 
 rule scorecard:

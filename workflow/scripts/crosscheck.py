@@ -7,7 +7,7 @@ import pandas as pd
 
 from replication.crosscheck import compare, our_rows
 from replication.job import read_csv, read_tables, run_script, write_csv
-from replication.questions import TRIAL_ROWS, effect_label
+from replication.questions import AVERAGED_ROWS, effect_label
 
 
 def crosscheck(
@@ -23,7 +23,7 @@ def crosscheck(
     """Write one row per number of the other programs, with ours and the difference."""
     reference = read_tables(references)
     estimated = read_csv(effects)
-    averages = (estimated["population"] == TRIAL_ROWS) & (estimated["quantity"] == "ATE")
+    averages = estimated["population"].isin(AVERAGED_ROWS) & (estimated["quantity"] == "ATE")
     labels = pd.DataFrame([{**q, "effect": effect_label(q)} for q in questions])
     ours = our_rows(
         read_csv(parameters),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from replication.figures import draw_effects
+from replication.figures_effects import draw_effects
 from replication.job import read_optional, read_tables, run_script
 from replication.style import save_figure
 

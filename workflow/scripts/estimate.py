@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from replication.evaluation import answer_models
-from replication.job import read_csv, run_script, write_csv
+from replication.job import read_csv, read_optional, run_script, write_csv
 
 
 def estimate(
@@ -31,7 +31,7 @@ def estimate(
         questions=questions,
         samples=samples,
         train=rows,
-        trial=read_csv(trial) if isinstance(trial, str) else rows,
+        trial=read_optional(trial),
     )
     for name, path in outputs.items():
         write_csv(path, tables[name])

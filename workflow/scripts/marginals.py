@@ -13,7 +13,8 @@ def marginals(
     true: str | Sequence[str],
     titles: Mapping[str, str],
     units: Mapping[str, str],
-    ordinal: Sequence[str],
+    levels: Mapping[str, int],
+    observed: str | Sequence[str],
     png: str,
     pdf: str,
 ) -> None:
@@ -23,7 +24,8 @@ def marginals(
         read_optional(true),
         titles=titles,
         units=units,
-        ordinal=ordinal,
+        levels=levels,
+        observed=read_optional(observed),
     )
     save_figure(figure, png=png, pdf=pdf)
 

@@ -13,12 +13,17 @@ def shift_curves(
     true: str | Sequence[str],
     titles: Mapping[str, str],
     units: Mapping[str, str],
+    ordinal: Sequence[str],
     png: str,
     pdf: str,
 ) -> None:
     """Write the figure in both formats."""
     figure = draw_shift_curves(
-        read_tables(estimated), read_optional(true), titles=titles, units=units
+        read_tables(estimated),
+        read_optional(true),
+        titles=titles,
+        units=units,
+        ordinal=ordinal,
     )
     save_figure(figure, png=png, pdf=pdf)
 
