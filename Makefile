@@ -50,6 +50,10 @@ smoke: setup  ## the same pipeline on small data, about two minutes
 test: setup  ## set up and run the test suite
 	@$(RUN) OMP_NUM_THREADS=1 python -m pytest $(PYTEST_ARGS)
 
+.PHONY: bench
+bench: setup  ## measure speed beside the published releases, see benchmarks/README.md
+	@$(RUN) python benchmarks/run.py
+
 ##@ Set up
 
 .PHONY: setup

@@ -5,7 +5,7 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 from replication.config import ConfigError, complete_config
-from replication.experiments import load_experiments
+from replication.experiments import load_experiments, run_name
 from replication.provenance import code_hash
 from replication.report import write_report
 
@@ -17,6 +17,7 @@ configfile: "workflow/config/experiments.yaml"
 try:
     config.update(complete_config(config))
     EXPERIMENTS = load_experiments(config)
+    config["run"]["name"] = run_name(config, EXPERIMENTS)
 except ConfigError as error:
     # without a traceback: the message says what to change
     raise WorkflowError(str(error)) from None

@@ -267,7 +267,9 @@ class Ensemble:
         """The table ``summary`` of :meth:`~tramdag.CausalFlowDAG.effect`, for every replicate."""
         return self.each(lambda flow: flow.effect(*args, **kwargs).summary.set_index("quantity"))
 
-    def spread(self, table: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
+    def spread(
+        self, table: pd.DataFrame, *, by: Sequence[str] | None = None, level: float = 0.95
+    ) -> pd.DataFrame:
         """Mean, standard deviation and central quantiles over replicates of a query's table.
 
         Under a bootstrap the standard deviation is a standard error and the quantiles are a
@@ -276,21 +278,29 @@ class Ensemble:
 
         Args:
             table: What a query of the ensemble returned.
+            by: Columns that tell its rows apart, such as ``["node", "parent", "level"]``; None
+                takes the index without the level ``replicate``.
             level: Share of replicates between ``lower`` and ``upper``.
 
         Returns:
             For every numeric column the columns mean, sd, lower and upper.
         """
-        numbers = table.select_dtypes("number")
-        keys = list(range(1, table.index.nlevels))
-        by_row = numbers.groupby(level=keys, sort=False)
+        names = list(table.index.names[1:]) if by is None else list(by)
+        keys = list(range(1, table.index.nlevels)) if by is None else names
+        numbers = [n for n in table.select_dtypes("number").columns if n not in names]
+        grouped = (
+            table[numbers].groupby(level=keys, sort=False, dropna=False)
+            if by is None
+            else table.groupby(keys, sort=False, dropna=False)
+        )
+        by_row = grouped[numbers]
         parts = {
             "mean": by_row.mean(),
             "sd": by_row.std(),
             "lower": by_row.quantile(0.5 - 0.5 * level),
             "upper": by_row.quantile(0.5 + 0.5 * level),
         }
-        return pd.concat(parts, axis=1).swaplevel(axis=1)[list(numbers.columns)]
+        return pd.concat(parts, axis=1).swaplevel(axis=1)[numbers]
 
 
 def _table(result: Any) -> pd.DataFrame:

@@ -125,7 +125,9 @@ class DeltaBase(FlowBase):
             psi = inference.psi_covariance(self._information_of(node))
             covariance += gradient @ psi @ gradient.T
             if influence is not None:
-                scores = inference.scores_of(self._conditionals[node], self._rows("influence"))
+                scores = inference.scores_of(
+                    self._conditionals[node], self._rows("influence"), weights=self._weights
+                )
                 influence = influence + scores @ psi @ gradient.T
         if rows == "sampled":
             n = len(statistics.row_influence)

@@ -249,19 +249,25 @@ class ContinuousConditional(Conditional):
         h, log_slope = self._h(raw, outcome)
         return latent.log_prob(h + shift) + log_slope
 
-    def _h_and_shift(self, encoded: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
-        outcome, features = self.split(encoded)
-        raw, shift = self.parameters_given(*features)
-        return (*self._h(raw, outcome), shift)
+    def _h_and_shift(self, values: Values) -> tuple[Tensor, Tensor, Tensor]:
+        column = values[self.name]
+        raw, shift = self.parameters_given(*self.encode_parents(values, len(column)))
+        h, log_slope = self.transform.at(raw, self.scale(column))
+        return h, log_slope + torch.log(BOUND / self.half_range), shift
+
+    @override
+    def log_prob(self, values: Values) -> Tensor:
+        h, log_slope, shift = self._h_and_shift(values)
+        return latent.log_prob(h + shift) + log_slope
 
     def transformation(self, values: Values) -> tuple[Tensor, Tensor]:
         """h(x) and its log derivative per unit of x, shape ``(n,)`` each; shifts left out."""
-        h, log_slope, _ = self._h_and_shift(self.encode(values))
+        h, log_slope, _ = self._h_and_shift(values)
         return h, log_slope
 
     def latent(self, values: Values) -> Tensor:
         """U = h(x) + shifts, shape ``(n,)``."""
-        h, _, shift = self._h_and_shift(self.encode(values))
+        h, _, shift = self._h_and_shift(values)
         return h + shift
 
     @override

@@ -188,6 +188,8 @@ class LinearShift(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """The shift of standardised columns."""
+        if self.weight.ndim == 1:
+            return features @ self.weight
         return (features @ self.weight.unsqueeze(-1)).squeeze(-1)
 
     @property

@@ -78,6 +78,14 @@ class MonotoneTransform(abc.ABC):
             leading replicate dimensions.
         """
 
+    def at(self, raw: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        """h(s) and log h'(s) of rows that are met once, so that nothing is prepared for them.
+
+        Shapes:
+            ``raw (n_params,), (1, n_params) or (n, n_params), s (n,) -> (n,), (n,)``.
+        """
+        return self.call_and_ladj(raw, *self.prepare(s))
+
     @abc.abstractmethod
     def inverse(self, raw: Tensor, z: Tensor) -> Tensor:
         """The s with h(s) = z.
@@ -106,8 +114,11 @@ class LinearInBasis(MonotoneTransform):
     def call_and_ladj(self, raw: Tensor, *prepared: Tensor) -> tuple[Tensor, Tensor]:
         C, dC = prepared
         increments = positive(raw[..., 1:])
-        if raw.ndim == 1 or raw.shape[-2] == 1:  # shared by all rows
-            column = increments.reshape(*raw.shape[:-2], -1, 1)
+        if raw.numel() == self.n_params:  # one set for all rows
+            increments = increments.flatten()
+            return raw[..., 0] + C @ increments, torch.log(dC @ increments)
+        if raw.shape[-2] == 1:  # one set for each replicate
+            column = increments.mT
             return raw[..., 0] + (C @ column).squeeze(-1), torch.log((dC @ column).squeeze(-1))
         return raw[..., 0] + (C * increments).sum(-1), torch.log((dC * increments).sum(-1))
 
@@ -177,8 +188,38 @@ class Bernstein(LinearInBasis):
         return C + (s - inside).unsqueeze(-1) * dC, dC
 
     @override
+    def at(self, raw: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        if torch.is_grad_enabled():
+            return super().at(raw, s)
+        rise, slope = self._rise_and_slope(positive(raw[..., 1:]), s)
+        return raw[..., 0] + rise, torch.log(slope)
+
+    def _rise_and_slope(self, increments: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        r"""h(s) - a and h'(s) by Horner's scheme, without a basis and without gradients.
+
+        With :math:`p_k = \sum_{j \le k} c_j t^j (1-t)^{k-j}` it is
+        :math:`p_k = (1-t) p_{k-1} + c_k t^k`; all terms are non-negative.
+
+        Shapes:
+            ``increments (n_params - 1,), (1, n_params - 1) or (n, n_params - 1), s (n,)``.
+        """
+        inside = s.clamp(-BOUND, BOUND)
+        t = (inside + BOUND) / (2 * BOUND)
+        rest, power = 1.0 - t, torch.ones_like(t)
+        rise, slope = torch.zeros_like(t), torch.zeros_like(t)
+        degree = self._degree
+        theta = increments.cumsum(-1)
+        columns = list(zip(theta.unbind(-1), increments.unbind(-1), strict=True))
+        for k, (level, step) in enumerate(columns):
+            slope.mul_(rest).addcmul_(power, step, value=math.comb(degree - 1, k))
+            power.mul_(t)
+            rise.mul_(rest).addcmul_(power, level, value=math.comb(degree, k + 1))
+        slope.mul_(self._slope)
+        return torch.addcmul(rise, s - inside, slope), slope
+
+    @override
     def inverse(self, raw: Tensor, z: Tensor) -> Tensor:
-        increments = positive(raw[..., 1:]).expand(len(z), -1)
+        increments = positive(raw[..., 1:]).reshape(-1, self._degree)
         bottom = raw[..., 0].expand_as(z)
         top = bottom + increments.sum(-1)
         below, above = z < bottom, z > top
@@ -187,26 +228,43 @@ class Bernstein(LinearInBasis):
         interior = self._invert_inside(increments, (z - bottom).clamp(min=0.0))
         return torch.where(below, s_below, torch.where(above, s_above, interior))
 
+    def _start_of_inverse(self, increments: Tensor, rise: Tensor) -> Tensor:
+        """A first guess by linear interpolation, of h itself where all rows share its increments.
+
+        Else of the control polygon, the map through (-5 + 10 k / degree, theta_k).
+        """
+        if len(increments) == 1:
+            points = torch.linspace(-BOUND, BOUND, _START_POINTS).to(rise)
+            levels = self._rise_and_slope(increments, points)[0].expand(1, -1).contiguous()
+            found = torch.searchsorted(levels[0], rise)
+        else:
+            levels = torch.cat([torch.zeros_like(rise).unsqueeze(-1), increments.cumsum(-1)], -1)
+            found = torch.searchsorted(levels, rise.unsqueeze(-1)).squeeze(-1)
+        last = levels.shape[-1] - 1
+        k = found.clamp(1, last)
+        if len(increments) == 1:
+            low, high = levels[0, k - 1], levels[0, k]
+        else:
+            low = levels.gather(-1, k.unsqueeze(-1) - 1).squeeze(-1)
+            high = levels.gather(-1, k.unsqueeze(-1)).squeeze(-1)
+        part = ((rise - low) / (high - low).clamp(min=_SMALLEST_INCREMENT)).clamp(0.0, 1.0)
+        return -BOUND + 2 * BOUND * (k - 1 + part) / last
+
     def _invert_inside(self, increments: Tensor, rise: Tensor) -> Tensor:
         """Solve ``sum_k gamma_k C_k(s) = rise`` on [-5, 5] by Newton, safeguarded by bisection.
 
-        The start inverts the control polygon, the piecewise linear map through
-        (-5 + 10 k / degree, theta_k).
+        Shapes:
+            ``increments (1, n_params - 1) or (n, n_params - 1), rise (n,) -> (n,)``.
         """
-        theta = torch.cat([torch.zeros_like(rise).unsqueeze(-1), increments.cumsum(-1)], -1)
-        rise = torch.minimum(rise, theta[:, -1])
-        k = torch.searchsorted(theta, rise.unsqueeze(-1)).clamp(1, self._degree)
-        step = increments.gather(-1, k - 1).clamp(min=_SMALLEST_INCREMENT)
-        part = ((rise.unsqueeze(-1) - theta.gather(-1, k - 1)) / step).clamp(0.0, 1.0)
-        s = (-BOUND + 2 * BOUND * (k - 1 + part) / self._degree).squeeze(-1)
+        rise = torch.minimum(rise, increments.sum(-1))
+        s = self._start_of_inverse(increments, rise)
         low, high = torch.full_like(s, -BOUND), torch.full_like(s, BOUND)
         result = s.clone()
         active = torch.arange(len(s), device=s.device)
         resolution = 4 * torch.finfo(s.dtype).eps
         for _ in range(_MAX_INVERSE_STEPS):
-            C, dC = self.basis(s)
-            gap = (C * increments).sum(-1) - rise
-            slope = (dC * increments).sum(-1)
+            reached, slope = self._rise_and_slope(increments, s)
+            gap = reached - rise
             low = torch.where(gap < 0, s, low)
             high = torch.where(gap > 0, s, high)
             newton = s - gap / slope
@@ -218,7 +276,8 @@ class Bernstein(LinearInBasis):
             if not bool(going.any()):
                 break
             active, s, rise = active[going], new[going], rise[going]
-            low, high, increments = low[going], high[going], increments[going]
+            low, high = low[going], high[going]
+            increments = increments if len(increments) == 1 else increments[going]
         return result
 
     @override
@@ -236,6 +295,9 @@ def _powers(t: Tensor, degree: int) -> Tensor:
         columns.append(columns[-1] * t)
     return torch.stack(columns, -1)
 
+
+_START_POINTS = 1025
+"""Points between which the start of an inverse is interpolated; Newton then needs three steps."""
 
 _MAX_INVERSE_STEPS = 200
 """Newton needs about five; the rest is head room for bisection through flat stretches."""

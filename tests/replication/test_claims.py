@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
-from replication.claims import Claim, judge, load_claims, scorecard
+from replication.claims import Claim, claims_about, judge, load_claims, scorecard
 from replication.config import ConfigError
 from replication.pages import scorecard_html, scorecard_markdown, scorecard_rst
 
@@ -125,6 +126,66 @@ def test_every_page_has_claims_verdicts_and_the_banner(render: Any) -> None:
     page = render(scorecard([claim()], tables([9.0]), run="r"), banner="SMOKE RUN: beware")
     for text in ("SMOKE RUN: beware", "does not hold", "1 claims: 0 holds"):
         assert text in page
+
+
+PAGES = [scorecard_html, scorecard_markdown, scorecard_rst]
+
+
+@pytest.mark.parametrize("render", PAGES)
+def test_every_row_says_which_experiment_it_is_about(render: Any) -> None:
+    claims = [claim(id=f"row-{name}", where={"experiment": name}) for name in ("vaca", "carefl")]
+    page = render(scorecard(claims, tables([9.0]), run="r"))
+    for text in ("experiment", "row-vaca", "row-carefl", "vaca", "carefl"):
+        assert text in page
+    if render is scorecard_markdown:
+        rows = [[cell.strip() for cell in line.split("|")] for line in page.splitlines()]
+        assert ["row-vaca", "vaca"] in [row[1:3] for row in rows]
+
+
+def test_the_front_page_of_the_report_is_a_table_of_whole_rows() -> None:
+    page = scorecard_rst(scorecard([claim(), claim(id="b")], tables([9.0]), run="r"))
+    widths = next(line for line in page.splitlines() if ":widths:" in line).split()[1:]
+    assert page.count("   * - ") == 3
+    assert page.count("     - ") == 3 * (len(widths) - 1)
+
+
+def test_claims_about_other_experiments_are_left_out() -> None:
+    run = claim(id="run", where={})
+    two = claim(id="two", where={"experiment": ["vaca", "carefl"]})
+    one = claim(id="one", where={"experiment": "vaca"})
+    found = {
+        name: [found.id for found in claims_about([run, two, one], [name])]
+        for name in ("vaca", "carefl", "mine")
+    }
+    assert found == {"vaca": ["run", "two", "one"], "carefl": ["run", "two"], "mine": ["run"]}
+
+
+def test_the_full_replication_leaves_no_claim_out() -> None:
+    file = CLAIMS.with_name("experiments.yaml")
+    experiments = yaml.safe_load(file.read_text(encoding="utf-8"))["experiments"]
+    claims = load_claims(CLAIMS)
+    assert claims_about(claims, experiments) == claims
+
+
+@pytest.mark.parametrize("render", PAGES)
+def test_a_page_counts_the_claims_that_are_left_out(render: Any) -> None:
+    card = scorecard([claim()], tables([9.0]), run="r")
+    assert "not part of this run" not in render(card)
+    assert "1 claim concerns experiments that are not part of this run." in render(
+        card, elsewhere=1
+    )
+    assert "90 claims concern experiments that are not part" in render(card, elsewhere=90)
+
+
+@pytest.mark.parametrize("render", PAGES)
+def test_a_run_without_claims_has_a_page_without_a_table(render: Any) -> None:
+    card = scorecard([], tables([1.0]), run="r")
+    page = render(card, elsewhere=91)
+    assert list(card.columns) == list(scorecard([claim()], tables([1.0]), run="r").columns)
+    assert "No published claim is about an experiment of this run." in page
+    assert "91 claims concern" in page
+    for mark in ("list-table", "<table>", "| id", "Tolerances"):
+        assert mark not in page
 
 
 def test_bars_and_stars_in_a_claim_do_not_break_a_page() -> None:

@@ -13,6 +13,7 @@ from replication.experiments import (
     chunk_label,
     is_exact,
     load_experiments,
+    run_name,
     seeds_of,
 )
 
@@ -213,3 +214,30 @@ def test_a_cohort_of_ones_own_has_no_truth(tmp_path: Path) -> None:
     file.touch()
     assert not load(data={"file": str(file)}).data.has_truth
     assert load().data.has_truth
+
+
+@pytest.mark.parametrize(
+    ("only", "name", "expected"),
+    [
+        ([], None, "full replication"),
+        (["e1"], None, "Title 1"),
+        (["e2", "e0"], None, "Title 2; Title 0"),
+        (["e0", "e1", "e2", "e3"], None, "4 of 5 experiments"),
+        (["e1"], "pilot", "pilot"),
+        ([], "pilot", "pilot"),
+    ],
+)
+def test_a_run_of_a_few_experiments_is_no_full_replication(
+    only: list[str], name: str | None, expected: str
+) -> None:
+    experiments = {
+        f"e{i}": {
+            "title": f"Title {i}",
+            "data": {"process": "vaca", "rows": 1000},
+            "models": {"m": {"spec": LINEAR}},
+        }
+        for i in range(5)
+    }
+    run = {"complete": True} | ({"name": name} if name else {})
+    config = complete_config({"run": run, "only": only, "experiments": experiments})
+    assert run_name(config, load_experiments(config)) == expected

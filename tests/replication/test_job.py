@@ -48,6 +48,17 @@ def test_everything_that_a_job_says_is_in_its_log(tmp_path: Path) -> None:
         assert said in text
 
 
+@pytest.mark.filterwarnings("default:a warning")
+def test_a_warning_in_the_log_names_no_folder_of_the_machine(tmp_path: Path) -> None:
+    log, format_before = tmp_path / "job.log", warnings.formatwarning
+    with log_to(log):
+        warnings.warn("a warning", UserWarning, stacklevel=1)
+    assert "UserWarning: a warning" in log.read_text()
+    assert Path(__file__).name in log.read_text()
+    assert str(Path(__file__).parent) not in log.read_text()
+    assert warnings.formatwarning is format_before
+
+
 def test_a_traceback_is_in_the_log_and_the_error_goes_on(tmp_path: Path) -> None:
     log = tmp_path / "job.log"
     with pytest.raises(ZeroDivisionError), log_to(log):

@@ -145,6 +145,19 @@ def test_influence_values_make_the_robust_and_the_clustered_variance(
         np.testing.assert_allclose(np.diag(got), np.diag(expected), rtol=1e-5)
 
 
+def test_a_weighted_row_has_the_influence_of_its_copies(rows: pd.DataFrame) -> None:
+    weights = np.arange(len(rows)) % 3
+    copies = rows.loc[rows.index.repeat(weights)]
+    weighted = CausalFlowDAG(SPEC, seed=1).fit(rows, weights=weights).effect("b", "t", data=rows)
+    repeated = CausalFlowDAG(SPEC, seed=1).fit(copies.reset_index(drop=True))
+    expected = repeated.effect("b", "t", data=rows).influence
+    assert weighted.influence is not None
+    assert expected is not None
+    by_row = expected.groupby(copies.index).sum()
+    by_row = by_row.reindex(rows.index, fill_value=0.0)
+    np.testing.assert_allclose(weighted.influence, by_row, atol=1e-8)
+
+
 def _influence_by_hand(fit: Any, rows: pd.DataFrame, child: str, parents: list[str]) -> np.ndarray:
     X = sm.add_constant(rows[parents]).to_numpy()
     mu = expit(X @ fit.params.to_numpy())

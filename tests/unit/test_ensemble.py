@@ -225,14 +225,24 @@ def test_every_query_of_a_flow_is_a_query_of_an_ensemble() -> None:
 
 
 def test_the_spread_is_that_of_the_replicates(bootstrap: Ensemble) -> None:
-    table = bootstrap.coef().set_index(["node", "parent"], append=True)[["estimate"]]
-    table = table.droplevel(1)
-    spread = bootstrap.spread(table)
-    values = table.xs(("y", "x"), level=("node", "parent"))["estimate"]
+    table = bootstrap.coef()
+    spread = bootstrap.spread(table, by=["node", "parent", "level"]).droplevel("level")
+    assert len(spread) == 3  # continuous parents have no level
+    values = table.query("node == 'y' and parent == 'x'")["estimate"]
     row = spread.loc[("y", "x"), "estimate"]
     assert row["mean"] == pytest.approx(values.mean())
     assert row["sd"] == pytest.approx(values.std())
     assert row["lower"] == pytest.approx(np.quantile(values, 0.025))
+
+
+def test_the_spread_of_an_indexed_table_keeps_its_rows(
+    bootstrap: Ensemble, rows: pd.DataFrame
+) -> None:
+    some = rows.iloc[:5]
+    spread = bootstrap.spread(bootstrap.pmf(some, "y"))
+    assert spread.index.tolist() == some.index.tolist()
+    sd = np.std([flow.pmf(some, "y")[2] for flow in bootstrap], axis=0, ddof=1)
+    np.testing.assert_allclose(spread[(2, "sd")], sd, rtol=1e-10)
 
 
 def test_effects_of_all_replicates_come_as_one_table(

@@ -160,6 +160,16 @@ def test_transformation_derivative_is_per_unit_of_the_column(
     np.testing.assert_allclose(np.exp(middle["log_derivative"]), slope, rtol=1e-4)
 
 
+def test_a_classical_transformation_and_raw_shifts_make_the_latent(
+    linear_flow: CausalFlowDAG, fresh_cohort: pd.DataFrame
+) -> None:
+    u = linear_flow.transformation(fresh_cohort, "cost")["h"]
+    for row in linear_flow.coef().query("node == 'cost'").itertuples():
+        column = fresh_cohort[row.parent]
+        u = u + row.estimate * (column if pd.isna(row.level) else column == row.level)
+    np.testing.assert_allclose(u, linear_flow.abduct(fresh_cohort)["cost"], rtol=1e-9)
+
+
 def test_an_ordinal_node_has_no_transformation(
     network_flow: CausalFlowDAG, fresh_cohort: pd.DataFrame
 ) -> None:

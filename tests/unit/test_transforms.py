@@ -80,6 +80,16 @@ def test_map_is_strictly_increasing_on_and_beyond_the_range(
     assert bool((right > left).all())
 
 
+@torch.no_grad()
+def test_rows_met_once_get_the_same_values_as_prepared_rows(
+    transform: MonotoneTransform, raw: Tensor
+) -> None:
+    value, ladj = transform.at(raw, GRID)
+    expected_value, expected_ladj = call(transform, raw, GRID)
+    torch.testing.assert_close(value, expected_value, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(ladj, expected_ladj, rtol=1e-12, atol=1e-12)
+
+
 def test_inverse_undoes_the_map_on_and_beyond_the_range(
     transform: MonotoneTransform, raw: Tensor
 ) -> None:

@@ -46,7 +46,9 @@ def test_a_misspelt_setting_stops_before_any_job(snakemake: Run, project: Path) 
     planned = snakemake("--cores", "1", "--configfile", "overlay.yaml", "--dry-run", "--", "all")
     assert planned.returncode == 1
     said = planned.stdout + planned.stderr
-    assert "limits: unknown key 'epoch'; allowed are 'epochs', 'rows', 'seeds'" in said
+    assert (
+        "limits: unknown key 'epoch'; allowed are 'epochs', 'replicates', 'rows', 'seeds'" in said
+    )
     assert "Traceback" not in said
 
 
@@ -56,6 +58,17 @@ def test_a_misspelt_setting_on_the_command_line_stops_too(snakemake: Run) -> Non
     said = planned.stdout + planned.stderr
     assert "unknown key 'divice'" in said
     assert "Did you mean 'device'?" in said
+
+
+def test_an_unknown_parent_stops_before_any_job(snakemake: Run, project: Path) -> None:
+    node = {"kind": "continuous", "parents": {"xx1": "ls"}}
+    models = {"ci": {"spec": {"x2": node}}}
+    overlay(project, {"only": ["vaca"], "experiments": {"vaca": {"models": models}}})
+    planned = snakemake("--cores", "1", "--configfile", "overlay.yaml", "--dry-run", "--", "all")
+    assert planned.returncode == 1
+    said = planned.stdout + planned.stderr
+    assert "experiments.vaca.models.ci.spec.x2.parents: 'xx1' is no node" in said
+    assert "Traceback" not in said
 
 
 def test_one_experiment_can_be_run_alone(snakemake: Run, project: Path) -> None:

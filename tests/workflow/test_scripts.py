@@ -176,6 +176,7 @@ def test_tables_and_scorecard_follow_from_the_parts(results: Path, tmp_path: Pat
     script("scorecard")(
         claims=str(ROOT / "workflow" / "config" / "claims.yaml"),
         tidy=tidy,
+        experiments=["mixed-exp", "vaca"],
         run="a test",
         banner="SMOKE RUN",
         csv=str(tmp_path / "card.csv"),
@@ -184,8 +185,10 @@ def test_tables_and_scorecard_follow_from_the_parts(results: Path, tmp_path: Pat
         html=str(tmp_path / "card.html"),
     )
     card = pd.read_csv(tmp_path / "card.csv")
+    assert set(card["experiment"]) == {"vaca"}
     assert set(card["verdict"]) == {"not testable here"}
     assert set(card["run"]) == {"a test"}
+    assert "not part of this run" in (tmp_path / "card.rst").read_text(encoding="utf-8")
 
 
 def test_frozen_data_are_verified_against_their_generators(tmp_path: Path) -> None:

@@ -60,8 +60,11 @@ class Stack:
         self._shapes = [p.shape for p in laws[0].parameters()]
         self._sizes = [p.numel() for p in laws[0].parameters()]
         self.flat = flat.clone()
-        buffers = [dict(law.to(flat.dtype).named_buffers()) for law in copy.deepcopy(list(laws))]
-        self._buffers = {k: torch.stack([b[k] for b in buffers])[owner] for k in buffers[0]}
+        buffers = [dict(law.named_buffers()) for law in laws]
+        self._buffers = {
+            name: torch.stack([own[name] for own in buffers]).to(buffer.dtype)[owner]
+            for name, buffer in self.module.named_buffers()
+        }
         self._connect()
 
     def _connect(self) -> None:

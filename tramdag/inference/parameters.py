@@ -102,7 +102,12 @@ def shift_curve(
 
 @torch.no_grad()
 def transformation(conditional: ContinuousConditional, values: Values) -> tuple[Tensor, Tensor]:
-    """h(x) and its log derivative per unit of x, shape ``(n,)`` each; shifts left out."""
+    r"""h(x) and its log derivative per unit of x, shape ``(n,)`` each.
+
+    Shifts are left out, linear ones as :math:`\beta_j x_j` in raw units: for a classical node
+    :math:`h(x) + \sum_j \beta_j x_j` is the latent u.
+    """
     device = conditional.intercept.device
     h, log_derivative = conditional.transformation({k: v.to(device) for k, v in values.items()})
-    return h, log_derivative
+    # the module centres the columns of the linear shift; in raw units the constant belongs to h
+    return h + conditional.linear.offset, log_derivative

@@ -12,7 +12,7 @@ A claim names a cell of a tidy table. Its value, one per seed, is compared with 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,32 @@ import yaml
 
 from replication.config import complete_config, load_schema
 
-__all__ = ["VERDICTS", "Claim", "Finding", "judge", "load_claims", "scorecard"]
+__all__ = ["VERDICTS", "Claim", "Finding", "claims_about", "judge", "load_claims", "scorecard"]
 
 CLAIMS_SCHEMA = Path(__file__).parents[1] / "schemas" / "claims.schema.yaml"
 
 VERDICTS = ("holds", "holds within error", "does not hold", "not testable here")
+
+COLUMNS = (
+    "id",
+    "experiment",
+    "claim",
+    "source",
+    "target",
+    "tolerance",
+    "why",
+    "estimate",
+    "spread",
+    "low",
+    "high",
+    "n",
+    "seeds",
+    "reference",
+    "verdict",
+    "note",
+    "run",
+)
+"""Columns of the scorecard."""
 
 _STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
     "mean": lambda values: float(np.mean(values)),
@@ -60,6 +81,12 @@ class Claim:
     def identity(self) -> tuple[str | None, str | None]:
         """Experiment and model that the claim is about."""
         return self.where.get("experiment"), self.where.get("model")
+
+    @property
+    def experiments(self) -> list[str]:
+        """Names of the experiments that the claim is about; none for one about the whole run."""
+        named = self.where.get("experiment")
+        return [] if named is None else [named] if isinstance(named, str) else list(named)
 
 
 @dataclass(frozen=True)
@@ -106,6 +133,15 @@ def load_claims(path: str | Path) -> list[Claim]:
     return claims
 
 
+def claims_about(claims: Sequence[Claim], experiments: Collection[str]) -> list[Claim]:
+    """The claims about these experiments; a claim that names several needs one of them."""
+    return [
+        claim
+        for claim in claims
+        if not claim.experiments or not set(claim.experiments).isdisjoint(experiments)
+    ]
+
+
 def judge(claim: Claim, tables: Mapping[str, pd.DataFrame]) -> Finding:
     """The verdict on a claim from tidy tables with a row per seed."""
     rows = _rows(claim, tables)
@@ -141,6 +177,7 @@ def scorecard(claims: list[Claim], tables: Mapping[str, pd.DataFrame], *, run: s
         rows.append(
             {
                 "id": claim.id,
+                "experiment": ", ".join(claim.experiments),
                 "claim": claim.claim,
                 "source": claim.source,
                 "target": ("at most " if claim.relation == "at most" else "")
@@ -159,7 +196,7 @@ def scorecard(claims: list[Claim], tables: Mapping[str, pd.DataFrame], *, run: s
                 "run": run,
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _rows(claim: Claim, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
-__all__ = ["SCHEMA_FILE", "ConfigError", "complete_config", "load_schema"]
+__all__ = ["SCHEMA_FILE", "ConfigError", "complete_config", "did_you_mean", "load_schema"]
 
 SCHEMA_FILE = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 
@@ -62,7 +62,7 @@ def _explain(error: ValidationError) -> Iterator[str]:
         for key in sorted(set(error.instance) - set(allowed), key=str):
             yield (
                 f"{place}: unknown key {key!r}; allowed are {_listed(allowed)}."
-                f"{_did_you_mean(key, allowed)}"
+                f"{did_you_mean(key, allowed)}"
             )
     elif error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
@@ -73,7 +73,7 @@ def _explain(error: ValidationError) -> Iterator[str]:
         yield (
             f"{place}: {error.instance!r} is not allowed; allowed are "
             f"{_listed(error.validator_value)}."
-            f"{_did_you_mean(error.instance, error.validator_value)}"
+            f"{did_you_mean(error.instance, error.validator_value)}"
         )
     elif error.validator == "type":
         types = error.validator_value
@@ -117,6 +117,7 @@ def _listed(names: Iterable[object]) -> str:
     return ", ".join(repr(name) for name in names)
 
 
-def _did_you_mean(name: object, allowed: Iterable[object]) -> str:
+def did_you_mean(name: object, allowed: Iterable[object]) -> str:
+    """``" Did you mean 'age'?"`` when one allowed name is close, else an empty string."""
     close = difflib.get_close_matches(str(name), [str(key) for key in allowed], n=1)
     return f" Did you mean {close[0]!r}?" if close else ""

@@ -6,7 +6,7 @@ run. The settings come from a configuration that :mod:`replication.config` has c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from typing import Any
 from replication.chunks import chunk_label, chunks, seeds_of
 from replication.config import ConfigError
 from replication.coverage_plan import Coverage, load_coverage
+from replication.question_checks import check_figures, check_questions
+from replication.spec_checks import check_spec
 
 __all__ = [
     "Coverage",
@@ -26,8 +28,13 @@ __all__ = [
     "is_classical_node",
     "is_exact",
     "load_experiments",
+    "run_name",
     "seeds_of",
 ]
+
+
+MOST_TITLES = 3
+"""Most experiments whose titles make the name of a run."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +169,24 @@ def load_experiments(config: Mapping[str, Any]) -> dict[str, Experiment]:
     return {name: _experiment(name, entries[name], config) for name in names}
 
 
+def run_name(config: Mapping[str, Any], experiments: Mapping[str, Experiment]) -> str:
+    """How a run calls itself: by its name in the configuration, else by what it runs.
+
+    A run of every experiment is the full replication, one of a few goes by their titles.
+
+    Args:
+        config: The completed configuration.
+        experiments: Those of the run.
+    """
+    if "name" in config["run"]:
+        return str(config["run"]["name"])
+    if not config["only"]:
+        return "full replication"
+    if len(experiments) > MOST_TITLES:
+        return f"{len(experiments)} of {len(config['experiments'])} experiments"
+    return "; ".join(experiment.title for experiment in experiments.values())
+
+
 def is_classical_node(node: Mapping[str, Any]) -> bool:
     """Whether a node has linear shifts only, and a head whose likelihood is convex."""
     kinds = [*node.get("parents", {}).values(), *(term["kind"] for term in node.get("terms", ()))]
@@ -193,6 +218,8 @@ def _convex(term: Mapping[str, Any]) -> bool:
 
 
 def _experiment(name: str, entry: Mapping[str, Any], config: Mapping[str, Any]) -> Experiment:
+    for key, model in entry["models"].items():
+        check_spec(model["spec"], where=f"experiments.{name}.models.{key}.spec")
     data = _data(name, entry["data"], config["limits"])
     models = {
         key: _model(key, model, data=data, config=config) for key, model in entry["models"].items()
@@ -218,8 +245,8 @@ def _experiment(name: str, entry: Mapping[str, Any], config: Mapping[str, Any]) 
         ),
         figures=entry["figures"],
     )
-    _check_columns(experiment)
-    _check_figures(experiment)
+    check_questions(experiment)
+    check_figures(experiment)
     return experiment
 
 
@@ -274,69 +301,3 @@ def _model(name: str, entry: Mapping[str, Any], *, data: Data, config: Mapping[s
         seeds=tuple(range(count)),
         seeds_per_job=entry.get("seeds_per_job", config["seeds_per_job"]),
     )
-
-
-def _check_columns(experiment: Experiment) -> None:
-    """Every column that a question names is a node of every model."""
-    where = f"experiments.{experiment.name}"
-    for model in experiment.models.values():
-        for place, name in _named_columns(experiment):
-            if name not in model.spec:
-                raise ConfigError(
-                    f"{where}.{place}: {name!r} is no node of the model {model.name!r}; nodes are "
-                    f"{', '.join(model.spec)}."
-                )
-
-
-def _named_columns(experiment: Experiment) -> Iterator[tuple[str, str]]:
-    for key in experiment.units:
-        yield "units", key
-    for entry in experiment.interventions:
-        yield from (("interventions", name) for name in entry["do"])
-    for entry in experiment.shifts:
-        yield from (("shifts", entry[key]) for key in ("node", "parent"))
-    for entry in experiment.effects:
-        yield from (("effects", entry[key]) for key in ("treatment", "outcome"))
-    for entry in experiment.odds_ratios:
-        yield from (("odds_ratios", entry[key]) for key in ("node", "parent"))
-    for entry in experiment.counterfactuals.get("interventions", ()):
-        yield from (("counterfactuals.interventions", name) for name in entry["do"])
-    for entry in experiment.counterfactuals.get("curves", ()):
-        yield from (("counterfactuals.curves", entry[key]) for key in ("intervene", "node"))
-
-
-_FIGURE_NEEDS = {
-    "calibration": "effects",
-    "counterfactuals": "counterfactuals.curves",
-    "coverage": "coverage",
-    "densities": "interventions",
-    "effects": "effects",
-    "forecasts": "counterfactuals.interventions",
-    "shift_curves": "shifts",
-}
-
-
-def _check_figures(experiment: Experiment) -> None:
-    by_steps = {"history", "trajectories"} & set(experiment.figures)
-    if by_steps and all(model.exact for model in experiment.models.values()):
-        raise ConfigError(
-            f"experiments.{experiment.name}.figures: {min(by_steps)!r} draws training by steps, "
-            "but every model is solved exactly; leave the figure out."
-        )
-    if "forest" in experiment.figures and not any(m.exact for m in experiment.models.values()):
-        raise ConfigError(
-            f"experiments.{experiment.name}.figures: 'forest' draws the coefficients of models "
-            "that are solved exactly, of which there are none; leave the figure out."
-        )
-    for figure in experiment.figures:
-        need = _FIGURE_NEEDS.get(figure)
-        if need is None:
-            continue
-        place, _, key = need.partition(".")
-        found = getattr(experiment, place)
-        found = found.get(key) if key else found
-        if not found:
-            raise ConfigError(
-                f"experiments.{experiment.name}.figures: {figure!r} draws {need}, of which there "
-                "are none; add some or leave the figure out."
-            )

@@ -16,6 +16,7 @@ import os
 import shutil
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,15 +65,29 @@ def log_to(path: str | os.PathLike[str] | None) -> Iterator[None]:
         level = root.level
         root.setLevel(logging.INFO)
         logging.captureWarnings(True)
+        format_before = warnings.formatwarning
+        warnings.formatwarning = _format_warning
         try:
             yield
         except BaseException:
             traceback.print_exc(file=log)
             raise
         finally:
+            warnings.formatwarning = format_before
             logging.captureWarnings(False)
             root.setLevel(level)
             root.removeHandler(handler)
+
+
+def _format_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """One line without the folder, so that logs of the same run on two machines are the same."""
+    return f"{Path(filename).name}:{lineno}: {category.__name__}: {message}"
 
 
 @contextlib.contextmanager

@@ -1,4 +1,7 @@
-"""The scorecard as pages: for the repository (Markdown), the report's front page and a tab."""
+"""The scorecard as pages: for the repository (Markdown), the report's front page and a tab.
+
+``elsewhere`` counts the claims that are left out, whose experiments are not part of the run.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ _NOTE = (
 _COLOURS = dict(zip(VERDICTS, ("#d9ecd9", "#eef2d0", "#f6d5d0", "#e8e8e8"), strict=True))
 
 
-def scorecard_markdown(card: pd.DataFrame, *, banner: str = "") -> str:
+def scorecard_markdown(card: pd.DataFrame, *, banner: str = "", elsewhere: int = 0) -> str:
     """The scorecard as a Markdown document."""
     shown = _shown(card)
     reasons = "\n".join(
@@ -30,15 +33,21 @@ def scorecard_markdown(card: pd.DataFrame, *, banner: str = "") -> str:
         for row in _text(card).to_dict("records")
     )
     table = markdown_table(shown)
-    head = ["# Scorecard", *([f"**{banner}**"] if banner else []), _counts(card), _NOTE]
+    head = ["# Scorecard", *([f"**{banner}**"] if banner else []), *_said(card, elsewhere)]
+    if card.empty:
+        return "\n\n".join(head) + "\n"
     return "\n\n".join([*head, table, "## Sources, tolerances, notes", reasons]) + "\n"
 
 
-def scorecard_rst(card: pd.DataFrame, *, banner: str = "") -> str:
+def scorecard_rst(card: pd.DataFrame, *, banner: str = "", elsewhere: int = 0) -> str:
     """The scorecard as a fragment of reStructuredText, for the front page of the report."""
     lines = [f".. warning:: {banner}", ""] if banner else []
-    table = [".. list-table::", "   :header-rows: 1", "   :widths: 42 10 10 16 7 5 12", ""]
-    lines += [_counts(card), "", _NOTE, "", *table]
+    table = [".. list-table::", "   :header-rows: 1", "   :widths: 13 12 36 9 9 14 6 5 11", ""]
+    for paragraph in _said(card, elsewhere):
+        lines += [paragraph, ""]
+    if card.empty:
+        return "\n".join(lines)
+    lines += table
     shown = _shown(card)
     for row in [list(shown.columns), *shown.to_numpy().tolist()]:
         for i, cell in enumerate(row):
@@ -46,7 +55,7 @@ def scorecard_rst(card: pd.DataFrame, *, banner: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def scorecard_html(card: pd.DataFrame, *, banner: str = "") -> str:
+def scorecard_html(card: pd.DataFrame, *, banner: str = "", elsewhere: int = 0) -> str:
     """The scorecard with every column as a page of its own."""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in [*_shown(card), "source", "why"])
     body = []
@@ -55,6 +64,8 @@ def scorecard_html(card: pd.DataFrame, *, banner: str = "") -> str:
         cells = [*row, full["source"], f"tolerance {full['tolerance']:g}: {full['why']}.{note}"]
         text = "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells)
         body.append(f"<tr style='background:{_COLOURS[full['verdict']]}'>{text}</tr>")
+    said = "".join(f"<p>{html.escape(text)}</p>" for text in _said(card, elsewhere))
+    rows = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     warning = f"<p><strong>{html.escape(banner)}</strong></p>" if banner else ""
     return textwrap.dedent(f"""\
         <!doctype html>
@@ -64,10 +75,22 @@ def scorecard_html(card: pd.DataFrame, *, banner: str = "") -> str:
         th, td {{ padding: 4px 10px; text-align: left; vertical-align: top; }}
         td {{ border-top: 1px solid #fff; font-variant-numeric: tabular-nums; }}
         </style></head><body><h1>Scorecard</h1>{warning}
-        <p>{html.escape(_counts(card))}</p><p>{html.escape(_NOTE)}</p>
-        <table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>
+        {said}
+        {rows if body else ""}
         </body></html>
         """)
+
+
+def _said(card: pd.DataFrame, elsewhere: int) -> list[str]:
+    """What stands above the table: how many claims, where others are, how to read a verdict."""
+    if card.empty:
+        said = ["No published claim is about an experiment of this run."]
+    else:
+        said = [_counts(card)]
+    if elsewhere:
+        others = "1 claim concerns" if elsewhere == 1 else f"{elsewhere} claims concern"
+        said.append(f"{others} experiments that are not part of this run.")
+    return said if card.empty else [*said, _NOTE]
 
 
 def _counts(card: pd.DataFrame) -> str:
@@ -84,6 +107,8 @@ def _shown(card: pd.DataFrame) -> pd.DataFrame:
     """The columns that fit on a page, as text."""
     return pd.DataFrame(
         {
+            "id": card["id"],
+            "experiment": card["experiment"],
             "claim": card["claim"],
             "target": card["target"],
             "estimate": card["estimate"].map(_number),

@@ -73,7 +73,7 @@ rule scorecard:
             "<results>/scorecard.html",
             caption="../report/scorecard.rst",
             category="Scorecard",
-            labels={"table": "every published claim"},
+            labels={"table": "published claims"},
         ),
     log:
         "<logs>/scorecard.log",
@@ -84,6 +84,7 @@ rule scorecard:
         mem_mb=1000,
         runtime=10,
     params:
+        experiments=list(EXPERIMENTS),
         run=config["run"]["name"],
         banner=banner(),
         code=code_hash("scorecard"),

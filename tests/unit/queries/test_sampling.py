@@ -53,7 +53,10 @@ def test_a_callable_do_acts_on_the_natural_values(chain: CausalFlowDAG) -> None:
 
 def test_a_longer_sample_begins_with_the_shorter_one(chain: CausalFlowDAG) -> None:
     long, short = chain.sample(500, seed=4), chain.sample(13, seed=4)
-    pd.testing.assert_frame_equal(long.iloc[:13], short, check_exact=True)
+    # the latents are the same bits; a matrix product of another size may round otherwise
+    pd.testing.assert_frame_equal(long.iloc[:13], short, rtol=1e-13, atol=0)
+    levels = list(short.select_dtypes("integer"))
+    pd.testing.assert_frame_equal(long[levels].iloc[:13], short[levels], check_exact=True)
 
 
 def test_a_further_node_leaves_the_others_draws_unchanged(
