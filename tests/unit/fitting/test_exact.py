@@ -270,7 +270,8 @@ def test_bernstein_node_meets_the_optimality_conditions_of_an_independent_gradie
     increments = np.logaddexp(0.0, raw[1:])
     weights = beta(flow, "y") * reference.scale
     # the reference centres dummies too, which only moves the offset
-    shift = flow.abduct(table)["y"] - flow.transformation(table, "y")["h"]
+    raw_shift = flow.abduct(table)["y"] - flow.transformation(table, "y")["h"]
+    shift = raw_shift + float(conditional.linear.offset)
     offset = raw[0] + (shift - reference.G[:, n_coefs:] @ weights).mean()
     _, gradient = reference.value_and_gradient(np.concatenate([[offset], increments, weights]))
     active = np.zeros(len(gradient), dtype=bool)
