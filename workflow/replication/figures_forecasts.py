@@ -17,6 +17,9 @@ __all__ = ["draw_forecasts"]
 _DASHED = (0, (2, 2))
 _TRUE = "true counterfactual pmf"
 
+_SMALLEST_AREA, _WHOLE_AREA = 4.0, 150.0
+"""Area of a bin's point without rows, and what all rows add, square points."""
+
 
 def draw_forecasts(
     calibration: pd.DataFrame, *, titles: Mapping[str, str], at_most: Mapping[str, int]
@@ -42,22 +45,21 @@ def draw_forecasts(
             _draw_truth(axis, truth)
         for model, curve in by_seed(select_rows(rows, forecast="counterfactual pmf")):
             look = style[model]
-            axis.plot(
+            # most forecasts are close to 0 or 1: a line would draw its eye to bins of a few rows
+            axis.scatter(
                 curve["predicted"],
                 curve["observed"],
-                color=look.colour,
-                ls=look.line,
+                s=_SMALLEST_AREA + _WHOLE_AREA * curve["rows"] / curve["rows"].sum(),
                 marker=look.marker,
-                ms=3.5,
-                lw=1.0,
-                alpha=0.8,
+                facecolors="none",
+                edgecolors=look.colour,
+                linewidths=1.0,
             )
         axis.set_title(f"had it been {query}")
         axis.set_xlabel(f"predicted P({node} <= {level})")
         axis.set_ylabel("observed frequency")
-        axis.set_xlim(-0.02, 1.02)
-        axis.set_ylim(-0.02, 1.02)
-        axis.set_aspect("equal")
+        axis.set_xlim(-0.06, 1.06)
+        axis.set_ylim(-0.06, 1.06)
     handles = _handles(titles, truth=_TRUE in set(calibration["forecast"]))
     legend_below(figure, handles)
     return figure
@@ -78,7 +80,7 @@ def _draw_truth(axis: Axes, truth: pd.DataFrame) -> None:
 
 def _handles(titles: Mapping[str, str], *, truth: bool) -> list[Line2D]:
     handles = [
-        Line2D([], [], color=k.colour, ls=k.line, marker=k.marker, ms=3.5, lw=1.0, label=k.label)
+        Line2D([], [], color=k.colour, ls="", marker=k.marker, mfc="none", ms=6, label=k.label)
         for k in looks(titles).values()
     ]
     perfect = Line2D([], [], color=TRUTH_LINE, ls=_DASHED, lw=1.0, label="perfect calibration")
