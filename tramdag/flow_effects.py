@@ -221,6 +221,10 @@ class EffectVerbs(DeltaBase):
         return first, second
 
 
+_NONE = 1e-12
+"""Benefit or harm below this is none: every row's effect has the same sign."""
+
+
 class _Table:
     """Rows of a summary, with the gradients that their influence needs."""
 
@@ -250,8 +254,21 @@ class _Table:
             self._add(names[1], b, {names[1]: 1.0})
             self._add(f"qte({tau:g})", b - a, {names[0]: -1.0, names[1]: 1.0})
 
+    def _joint_options(self, joint: queries.JointResult) -> dict[str, Any]:
+        """What the rows of joint quantities share: their scale, notes and missing intervals."""
+        note = "assumes that latents are shared across worlds"
+        if joint.integration_error:
+            note += f"; integration error up to {joint.integration_error:.1e} per row"
+        reason = "" if joint.differentiable else "the joint law has no derivative here"
+        benefit, harm = self._delta.value("benefit"), self._delta.value("harm")
+        gain = self._delta.row("gain", benefit - harm, {"benefit": 1.0, "harm": -1.0})
+        if min(benefit, harm) <= _NONE and gain["lower"] <= 0.0 <= gain["upper"]:
+            # max(gain, 0) and max(-gain, 0) have a kink at zero, where the delta method fails
+            reason = "the sign of the effect is not settled"
+        return {"scale": "probability", "note": note, "reason": reason}
+
     def add_joint(self, joint: queries.JointResult) -> None:
-        options = _joint_options(joint)
+        options = self._joint_options(joint)
         benefit, harm = self._delta.value("benefit"), self._delta.value("harm")
         bounds = joint.bounds.mean(0)
         self._add("benefit", benefit, {"benefit": 1.0}, bounds=tuple(bounds[:2]), **options)
@@ -262,7 +279,7 @@ class _Table:
     def add_causation(
         self, joint: queries.JointResult, observed: tuple[np.ndarray, np.ndarray], treatment: str
     ) -> None:
-        options = _joint_options(joint)
+        options = self._joint_options(joint)
         bounds = joint.bounds[:, :2]
         pns = self._delta.value("benefit")
         self._add("pns", pns, {"benefit": 1.0}, bounds=tuple(bounds.mean(0)), **options)
@@ -288,15 +305,6 @@ class _Table:
         if self._delta.influence is None or not kept:
             return None
         return self._delta.influence_on({name: self._gradients[name] for name in kept})
-
-
-def _joint_options(joint: queries.JointResult) -> dict[str, Any]:
-    """What the rows of joint quantities share: their scale, notes and missing intervals."""
-    note = "assumes that latents are shared across worlds"
-    if joint.integration_error:
-        note += f"; integration error up to {joint.integration_error:.1e} per row"
-    reason = "" if joint.differentiable else "the joint law has no derivative here"
-    return {"scale": "probability", "note": note, "reason": reason}
 
 
 def _row_table(

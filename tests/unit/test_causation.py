@@ -461,3 +461,17 @@ def test_intervals_of_quantile_effects_cover_at_their_level() -> None:
     coverage = covered / replicates
     # three standard errors of a share of 0.95
     assert (np.abs(coverage - 0.95) <= 3 * np.sqrt(0.95 * 0.05 / replicates)).all(), coverage
+
+
+def test_joint_quantities_have_no_interval_while_the_sign_of_the_effect_is_open() -> None:
+    rng = np.random.default_rng(5)
+    t = np.arange(200) % 2
+    y = (rng.uniform(size=200) < 0.5).astype(int)
+    data = pd.DataFrame({"t": t, "y": y})
+    spec = {"t": OrdinalNode(2), "y": OrdinalNode(2, {"t": "ls"})}
+    effect = CausalFlowDAG(spec, seed=1).fit(data).effect("y", "t", data=data)
+    table = effect.summary.set_index("quantity")
+    assert table.loc["ate", "lower"] < 0 < table.loc["ate", "upper"]
+    for quantity in ("benefit", "harm", "no_change", "pns"):
+        assert np.isnan(table.loc[quantity, "std_error"])
+        assert "sign of the effect is not settled" in table.loc[quantity, "note"]
