@@ -222,10 +222,6 @@ def over_seeds(table: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     return pd.DataFrame(parts).reset_index().rename(columns=layout.labels)
 
 
-def _count_separated(status: pd.Series) -> int:
-    return int((status == "separated").sum())
-
-
 def _only(values: pd.Series) -> Any:
     return values.iloc[0] if len(values) == 1 else float("nan")
 
