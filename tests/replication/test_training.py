@@ -58,14 +58,13 @@ def test_grouping_seeds_into_jobs_changes_no_number(together: Any, alone: Any) -
 
 
 def test_grouping_seeds_into_jobs_changes_no_answer(together: Any, alone: Any) -> None:
-    questions = {
+    questions: dict[str, Any] = {
         "interventions": [{"x1": 0.5}],
         "shifts": [{"node": "x3", "parent": "x2"}],
         "effects": [],
         "odds_ratios": [{"node": "x2", "parent": "x1", "threshold": -0.2, "step": 1.0}],
         "curves": [],
     }
-    rows = training_rows(PROCESS, n=300, seeds=[0])
 
     def ask(folder: Path, seeds: list[int]) -> dict[str, pd.DataFrame]:
         return answer_models(
@@ -74,8 +73,9 @@ def test_grouping_seeds_into_jobs_changes_no_answer(together: Any, alone: Any) -
             seeds=seeds,
             questions=questions,
             samples=500,
-            train=rows,
-            trial=rows,
+            train=training_rows(PROCESS, n=300, seeds=seeds),
+            by_seed=True,
+            trial=None,
         )
 
     for name, table in ask(together[0], [0, 1, 2]).items():

@@ -65,6 +65,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     script("estimate")(
         models=str(folder / "models"),
         train=rows,
+        by_seed=True,
         trial=[],
         identity=IDENTITY,
         seeds=[0, 1],

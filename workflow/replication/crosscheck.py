@@ -22,6 +22,7 @@ from replication.experiments import is_classical_node
 from replication.frozen_r import FROZEN, read_frozen
 from replication.job import read_csv, write_csv
 from replication.polr import r_unavailable_reason
+from replication.questions import rows_of_seed
 
 __all__ = [
     "STD_ERROR_LIMITS",
@@ -260,10 +261,7 @@ def _per_seed(
     shared = None if by_seed else fit(observational)
     tables = []
     for seed in seeds:
-        if shared is not None:
-            table = shared
-        else:
-            rows = observational.loc[observational["seed"] == seed].reset_index(drop=True)
-            table = fit(rows.drop(columns="seed"))
+        own = rows_of_seed(observational, seed, by_seed=by_seed)
+        table = fit(own) if shared is None else shared
         tables.append(table.assign(seed=seed)[["seed", *table.columns]])
     return pd.concat(tables, ignore_index=True)

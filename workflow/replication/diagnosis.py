@@ -9,6 +9,7 @@ import pandas as pd
 
 import tramdag as td
 from replication.evaluation import load_model
+from replication.questions import rows_of_seed
 
 __all__ = ["CALIBRATION_BINS", "diagnose_models"]
 
@@ -42,7 +43,7 @@ def diagnose_models(
     for seed in seeds:
         flow = load_model(folder, seed)
         key = dict(zip(("experiment", "model"), identity, strict=True)) | {"seed": seed}
-        observed = rows[rows["seed"] == seed] if by_seed else rows
+        observed = rows_of_seed(rows, seed, by_seed=by_seed)
         summaries.append(flow.summary().assign(**key))
         for name, node in flow.spec.items():
             if isinstance(node, td.OrdinalNode):

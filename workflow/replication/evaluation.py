@@ -26,6 +26,7 @@ from replication.questions import (
     grid,
     odds_ratio_label,
     query_label,
+    rows_of_seed,
     sample_tables,
     table,
 )
@@ -72,9 +73,20 @@ def answer_models(
     questions: Mapping[str, Any],
     samples: int,
     train: pd.DataFrame,
+    by_seed: bool,
     trial: pd.DataFrame | None,
 ) -> dict[str, pd.DataFrame]:
     """The answers of the models of several seeds, see :func:`answers`.
+
+    Args:
+        folder: The fitted models.
+        identity: Experiment and model.
+        seeds: Their seeds.
+        questions: See ``replication.experiments.Experiment.questions``.
+        samples: Rows sampled per intervention.
+        train: Training rows.
+        by_seed: Whether the column ``seed`` of ``train`` tells the rows of each seed apart.
+        trial: The population of the average effects, None for the training rows.
 
     Returns:
         Tables by name, with experiment, model and seed in the first columns; ``effects`` with
@@ -83,16 +95,17 @@ def answer_models(
     collected: dict[str, list[pd.DataFrame]] = {name: [] for name in COLUMNS}
     for seed in seeds:
         flow = load_model(folder, seed)
+        own = rows_of_seed(train, seed, by_seed=by_seed)
         found = answers(
             flow,
             questions,
             samples=samples,
             stream=derive_seed(*identity, seed, "estimate"),
-            train=train,
+            train=own,
             trial=trial,
         )
         found["effects"] = found["effects"].merge(
-            effect_intervals(flow, questions["effects"], train if trial is None else trial),
+            effect_intervals(flow, questions["effects"], own if trial is None else trial),
             on=["effect", "quantity"],
             how="left",
         )

@@ -28,6 +28,7 @@ __all__ = [
     "grid",
     "odds_ratio_label",
     "query_label",
+    "rows_of_seed",
     "sample_tables",
     "select_rows",
     "table",
@@ -99,6 +100,19 @@ def select_rows(table: pd.DataFrame, **values: object) -> pd.DataFrame:
     for column, value in values.items():
         table = table[table[column] == value]
     return table
+
+
+def rows_of_seed(rows: pd.DataFrame, seed: int, *, by_seed: bool) -> pd.DataFrame:
+    """The rows that a seed trains on: its own by the column ``seed``, or all of them.
+
+    Args:
+        rows: Training rows of one or several seeds.
+        seed: The seed.
+        by_seed: Whether the column ``seed`` of ``rows`` tells the rows of each seed apart.
+    """
+    if not by_seed:
+        return rows
+    return rows[rows["seed"] == seed].drop(columns="seed").reset_index(drop=True)
 
 
 def by_seed(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

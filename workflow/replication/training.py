@@ -15,6 +15,7 @@ import torch
 
 import tramdag as td
 from replication.job import derive_seed
+from replication.questions import rows_of_seed
 from tramdag.node import Conditional
 from tramdag.transforms import positive
 
@@ -91,7 +92,7 @@ def fit_seeds(
     folder.mkdir(parents=True, exist_ok=True)
     nodes, history, trajectories, coefficients, parameters = [], [], [], [], []
     for seed in seeds:
-        rows = train.loc[train["seed"] == seed].reset_index(drop=True) if by_seed else train
+        rows = rows_of_seed(train, seed, by_seed=by_seed)
         key = dict(zip(("experiment", "model"), identity, strict=True)) | {"seed": seed}
         stream = derive_seed(*identity, seed)
         flow = td.CausalFlowDAG(td.spec_from_dict(spec), seed=stream, device=device)

@@ -26,6 +26,7 @@ rule estimate:
         runtime=30,
     params:
         identity=lambda wildcards: [wildcards.experiment, wildcards.model],
+        by_seed=lambda wildcards: experiment_of(wildcards).data.file is None,
         seeds=lambda wildcards: seeds_of(wildcards.seeds),
         questions=lambda wildcards: experiment_of(wildcards).questions,
         samples=config["evaluation"]["model_samples"],

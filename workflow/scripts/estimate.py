@@ -13,6 +13,7 @@ def estimate(
     *,
     models: str,
     train: str,
+    by_seed: bool,
     trial: str | Sequence[str],
     identity: Sequence[str],
     seeds: Sequence[int],
@@ -23,14 +24,14 @@ def estimate(
 ) -> None:
     """Write one table of answers per kind of question; ``outputs`` are their files by name."""
     torch.set_num_threads(threads)
-    rows = read_csv(train)
     tables = answer_models(
         models,
         identity=identity,
         seeds=seeds,
         questions=questions,
         samples=samples,
-        train=rows,
+        train=read_csv(train),
+        by_seed=by_seed,
         trial=read_optional(trial),
     )
     for name, path in outputs.items():
