@@ -12,13 +12,9 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from replication.figures import draw_densities, draw_marginals
-from replication.figures_curves import (
-    draw_counterfactuals,
-    draw_history,
-    draw_shift_curves,
-    draw_trajectories,
-)
+from replication.figures_curves import draw_counterfactuals, draw_shift_curves
 from replication.figures_effects import draw_effects
+from replication.figures_training import draw_history, draw_trajectories
 from replication.metrics import histogram
 from replication.style import looks, save_figure
 
@@ -134,11 +130,29 @@ def test_a_trajectory_runs_towards_the_truth() -> None:
     truth = pd.DataFrame(
         {"node": ["y"], "parameter": ["shift"], "parent": ["age"], "level": [np.nan]}
     ).assign(truth=0.5)
-    figure = draw_trajectories(runs(steps), truth, titles=TITLES)
+    nothing = pd.DataFrame(columns=["model", "seed", *steps, "std_error", "lower", "upper"])
+    figure = draw_trajectories(runs(steps), nothing, truth, titles=TITLES)
     *lines, dashed = figure.axes[0].lines
     assert len(lines) == 4
     assert list(dashed.get_ydata()) == [0.5, 0.5]
     assert figure.axes[0].get_title(loc="left") == "age on y"
+
+
+def test_the_maximum_of_the_likelihood_is_that_of_the_median_seed() -> None:
+    steps = pd.DataFrame({"node": "y", "parent": "age", "level": np.nan, "epoch": [1, 2]})
+    ends = {0: 0.9, 1: 0.5, 2: 0.4}
+    trajectories = pd.concat(
+        [steps.assign(model="cs", seed=s, estimate=[0.1, end]) for s, end in ends.items()]
+    )
+    exact = pd.DataFrame({"model": "ls", "seed": [0, 1, 2], "node": "y", "parent": "age"}).assign(
+        level=np.nan, estimate=[0.8, 0.6, 0.3], std_error=0.1, lower=0.2, upper=0.7
+    )
+    figure = draw_trajectories(trajectories, exact, None, titles=TITLES)
+    *lines, maximum = figure.axes[0].lines
+    assert [line.get_ydata()[-1] for line in lines] == [0.9, 0.4, 0.5]
+    assert list(maximum.get_ydata()) == [0.6, 0.6]
+    (band,) = figure.axes[0].patches
+    assert (band.get_y(), band.get_height()) == pytest.approx((0.2, 0.5))
 
 
 def test_models_differ_by_colour_by_line_and_by_marker() -> None:

@@ -12,15 +12,11 @@ from matplotlib.figure import Figure
 
 from replication.figures import draw_densities, draw_marginals
 from replication.figures_coverage import draw_coverage
-from replication.figures_curves import (
-    draw_counterfactuals,
-    draw_history,
-    draw_shift_curves,
-    draw_trajectories,
-)
+from replication.figures_curves import draw_counterfactuals, draw_shift_curves
 from replication.figures_effects import draw_effects
 from replication.figures_fits import draw_calibration, draw_dag, draw_forest
 from replication.figures_forecasts import draw_forecasts
+from replication.figures_training import draw_history, draw_trajectories
 from replication.metrics import histogram
 
 TITLES = {"ls": "all linear shifts", "steps": "all linear shifts, trained by small steps"}
@@ -86,7 +82,11 @@ def trajectories(panels: int) -> Figure:
     parts = [pd.DataFrame({"node": node, "epoch": range(1, 4)}) for node in nodes(panels)]
     table = pd.concat(parts, ignore_index=True).assign(parent="x", level=np.nan, estimate=0.3)
     truth = pd.DataFrame({"node": nodes(panels), "parameter": "shift", "parent": "x"})
-    return draw_trajectories(runs(table), truth.assign(level=np.nan, truth=0.5), titles=TITLES)
+    exact = pd.DataFrame({"model": "exact", "seed": 0, "node": nodes(panels), "parent": "x"})
+    exact = exact.assign(level=np.nan, estimate=0.3, std_error=0.1, lower=0.1, upper=0.5)
+    return draw_trajectories(
+        runs(table), exact, truth.assign(level=np.nan, truth=0.5), titles=TITLES
+    )
 
 
 def effects(panels: int) -> Figure:
@@ -198,7 +198,8 @@ def test_a_legend_names_only_what_is_drawn_in_the_look_in_which_it_is(
 def test_trajectories_of_the_second_model_alone_have_its_look() -> None:
     steps = pd.DataFrame({"node": "y", "parent": "x", "epoch": range(1, 4), "level": np.nan})
     table = steps.assign(estimate=0.3, model="steps", seed=0)
-    figure = draw_trajectories(table, None, titles=TITLES)
+    nothing = pd.DataFrame(columns=["model", "seed", *steps, "std_error"])
+    figure = draw_trajectories(table, nothing, None, titles=TITLES)
     (line,), (handle,) = figure.axes[0].lines, figure.legends[0].get_lines()
     assert (handle.get_color(), handle.get_linestyle()) == (line.get_color(), line.get_linestyle())
     assert handle.get_label() == TITLES["steps"]

@@ -1,8 +1,8 @@
 """Figures of laws, drawn from stored tables only.
 
 Every function takes tidy tables as ``replication.questions`` lays them out and returns a figure.
-The truth is grey or black; each seed of a model is a line or a point of its own, so that the
-spread over seeds is seen and no run is picked.
+The truth is grey or black; each seed of a model is a line or a point of its own, the median one
+strong, so that the spread over seeds is seen and no run is picked.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from matplotlib.patches import Patch
 
 from replication.metrics import histogram
 from replication.questions import OBSERVATIONAL, by_seed, query_label, select_rows
+from replication.spread import PALE, STRONG, median_seeds, seeds_around, spread_note
 from replication.style import TRUTH_FILL, axis_label, legend_below, looks, new_figure
 
 __all__ = ["draw_densities", "draw_marginals"]
@@ -45,6 +46,7 @@ def draw_marginals(
     rows = list(estimated["query"].unique())
     nodes = list(estimated["node"].unique())
     backdrop = true if observed is None else _observed_law(observed[nodes], levels)
+    median = median_seeds(estimated, value="density", within=["query", "node"])
     figure, axes = new_figure(len(rows), len(nodes), panel=(2.4, 1.9))
     for i, query in enumerate(rows):
         for j, node in enumerate(nodes):
@@ -53,6 +55,7 @@ def draw_marginals(
                 select_rows(estimated, query=query, node=node),
                 None if backdrop is None else select_rows(backdrop, query=query, node=node),
                 titles=titles,
+                median=median,
                 ordinal=node in levels,
             )
             axes[i][j].set_xlabel(axis_label(node, units))
@@ -77,22 +80,23 @@ def draw_densities(
     """The law of the last node under each intervention; arguments as :func:`draw_marginals`."""
     node = estimated["node"].iloc[-1]
     queries = [query for query in estimated["query"].unique() if query != "observational"]
+    shown = select_rows(estimated, node=node)
+    shown = shown[shown["query"].isin(queries)]
+    median = median_seeds(shown, value="density", within=["query"])
     figure, axes = new_figure(1, len(queries), panel=(2.7, 2.4))
     for axis, query in zip(axes[0], queries, strict=True):
         _draw_law(
             axis,
-            select_rows(estimated, query=query, node=node),
+            select_rows(shown, query=query),
             None if true is None else select_rows(true, query=query, node=node),
             titles=titles,
+            median=median,
             ordinal=node in ordinal,
         )
         axis.set_title(query, loc="left")
         axis.set_xlabel(axis_label(node, units))
     axes[0][0].set_ylabel("probability" if node in ordinal else "density")
-    shown = select_rows(estimated, node=node)
-    handles = _law_legend(
-        shown[shown["query"].isin(queries)], titles=titles, ordinal=[node] * (node in ordinal)
-    )
+    handles = _law_legend(shown, titles=titles, ordinal=[node] * (node in ordinal))
     if true is not None:
         handles.append(Patch(color=TRUTH_FILL, label="truth"))
     legend_below(figure, handles)
@@ -105,6 +109,7 @@ def _draw_law(
     true: pd.DataFrame | None,
     *,
     titles: Mapping[str, str],
+    median: Mapping[str, int],
     ordinal: bool,
 ) -> None:
     """Histogram outlines of the models over the filled one of the truth; points for levels."""
@@ -117,7 +122,7 @@ def _draw_law(
         return
     style = looks(titles)
     seeds = list(estimated["seed"].unique())
-    for model, law in by_seed(estimated):
+    for model, law, strong in seeds_around(estimated, median):
         look = style[model]
         if ordinal:
             slot = list(titles).index(model) - (len(titles) - 1) / 2
@@ -125,14 +130,16 @@ def _draw_law(
             place = (seeds.index(law["seed"].iloc[0]) + 0.5) / len(seeds) - 0.5
             levels = (law["left"] + law["right"]) / 2
             offset = (slot + 0.7 * place) * min(0.28, 0.9 / len(titles))
+            fill = look.colour if strong else "none"
             axis.plot(
-                levels + offset, law["density"], look.marker, color=look.colour, mfc="none", ms=3
+                levels + offset, law["density"], look.marker, color=look.colour, mfc=fill, ms=3
             )
             axis.set_xticks(levels)
             axis.set_xlim(levels.min() - 0.6, levels.max() + 0.6)
         else:
             edges = [*law["left"], law["right"].iloc[-1]]
-            axis.stairs(law["density"], edges, color=look.colour, ls=look.line, lw=1.0, alpha=0.8)
+            strength = STRONG if strong else PALE
+            axis.stairs(law["density"], edges, color=look.colour, ls=look.line, **strength)
     axis.set_ylim(bottom=0)
     if not ordinal:
         axis.set_xlim(_middle(estimated if true is None or true.empty else true))
@@ -177,9 +184,8 @@ def _law_legend(
             color=look.colour,
             ls=look.line if lines else "",
             marker=look.marker if points else "",
-            mfc="none",
             ms=4,
-            label=look.label + (", one per seed" if seeds[model] > 1 else ""),
+            label=look.label + spread_note(seeds[model]),
         )
         for model, look in looks(titles).items()
         if model in seeds

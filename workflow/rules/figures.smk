@@ -214,6 +214,7 @@ rule history:
 rule trajectories:
     input:
         trajectories=fitted("trajectories"),
+        coefficients=fitted("coefficients"),
         true=truth_of("coefficients"),
     output:
         png=report(

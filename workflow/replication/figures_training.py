@@ -1,0 +1,139 @@
+"""Figures of the course of training: losses and coefficients by epoch.
+
+Drawn from stored tables only, like those of :mod:`replication.figures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from replication.figures_curves import TRUTH, draw_line, model_handles
+from replication.questions import by_seed, select_rows
+from replication.spread import median_seeds, seeds_around
+from replication.style import legend_below, looks, new_figure
+
+__all__ = ["EARLY", "draw_history", "draw_trajectories"]
+
+_MAXIMUM = "#505050"
+"""The exact maximum of the likelihood, which is neither the truth nor a model's course."""
+
+EARLY = 0.05
+"""Share of the epochs, at the start of training, that a history may cut off above."""
+
+
+def draw_history(history: pd.DataFrame, *, titles: Mapping[str, str]) -> Figure:
+    """Validation and training loss by epoch of every node that was trained by steps.
+
+    Args:
+        history: Table ``history`` of the fits.
+        titles: Model names to titles.
+    """
+    trained = history[history.groupby(["model", "seed", "node"])["epoch"].transform("size") > 1]
+    nodes = list(trained["node"].unique())
+    figure, axes = new_figure(1, len(nodes), panel=(2.7, 2.4))
+    style = looks(titles)
+    for axis, node in zip(axes[0], nodes, strict=True):
+        for model, run in by_seed(select_rows(trained, node=node)):
+            look = style[model]
+            axis.plot(run["epoch"], run["train"], color=look.colour, lw=0.8, alpha=0.45)
+            axis.plot(run["epoch"], run["validation"], color=look.colour, lw=1.3)
+        # the first epochs fall steeply and would hide the rest
+        runs = select_rows(trained, node=node)
+        late = runs[runs["epoch"] > runs["epoch"].max() * EARLY]
+        low = np.nanmin(runs[["train", "validation"]].to_numpy())
+        high = np.nanmax(late[["train", "validation"]].to_numpy())
+        margin = 0.05 * (high - low) + 1e-6
+        axis.set_ylim(low - margin, high + margin)
+        axis.set_title(node, loc="left")
+        axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axes[0][0].set_ylabel("negative log-likelihood\n(nats per row)")
+    handles = [
+        *(
+            Line2D([], [], color=style[model].colour, label=style[model].label)
+            for model in trained["model"].unique()
+        ),
+        Line2D([], [], color="black", lw=1.3, label="validation"),
+        Line2D([], [], color="black", lw=0.8, alpha=0.45, label="training"),
+    ]
+    legend_below(figure, handles)
+    return figure
+
+
+def draw_trajectories(
+    trajectories: pd.DataFrame,
+    coefficients: pd.DataFrame,
+    true: pd.DataFrame | None,
+    *,
+    titles: Mapping[str, str],
+) -> Figure:
+    """Linear coefficients by epoch, a panel for each, with the maximum of the likelihood.
+
+    Args:
+        trajectories: Table ``trajectories`` of the fits.
+        coefficients: Table ``coefficients`` of the fits. Models without a trajectory of a
+            coefficient are solved exactly: their estimate from the rows of the median seed stands
+            beside the trajectories of others, with its interval.
+        true: Coefficients of the generator, None without one.
+        titles: Model names to titles.
+    """
+    edge = ["node", "parent", "level"]
+    median = median_seeds(trajectories, value="estimate", within=edge)
+    keys = trajectories[edge].drop_duplicates()
+    figure, axes = new_figure(1, len(keys), panel=(2.7, 2.4))
+    style = looks(titles)
+    for axis, (node, parent, level) in zip(axes[0], keys.to_numpy(), strict=True):
+        rows = _edge(trajectories, node, parent, level)
+        for model, run, strong in seeds_around(rows, median):
+            draw_line(axis, run["epoch"], run["estimate"], style[model], strong=strong)
+        for found in _solved(coefficients, rows, median, node, parent, level):
+            axis.axhspan(found.lower, found.upper, color=_MAXIMUM, alpha=0.18, lw=0)
+            axis.axhline(found.estimate, color=_MAXIMUM, lw=1.0, ls=(0, (1, 1)))
+        if true is not None:
+            weight = select_rows(true, parameter="shift", node=node, parent=parent)["truth"]
+            for value in weight * (1.0 if pd.isna(level) else level):
+                axis.axhline(value, **TRUTH)
+        source = parent if pd.isna(level) else f"{parent} = {level:.0f}"
+        axis.set_title(f"{source} on {node}", loc="left")
+        axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axes[0][0].set_ylabel("coefficient (log odds per unit)")
+    handles = model_handles(trajectories, titles)
+    if any(axis.patches for axis in axes[0]):
+        band = Patch(color=_MAXIMUM, alpha=0.3, label="maximum likelihood, 95 % interval")
+        handles.append(band)
+    if true is not None:
+        handles.append(Line2D([], [], **TRUTH, label="truth"))
+    legend_below(figure, handles)
+    return figure
+
+
+def _edge(table: pd.DataFrame, node: str, parent: str, level: float) -> pd.DataFrame:
+    """The rows about one coefficient."""
+    rows = select_rows(table, node=node, parent=parent)
+    return rows[rows["level"].isna() if pd.isna(level) else rows["level"] == level]
+
+
+def _solved(
+    coefficients: pd.DataFrame,
+    trajectories: pd.DataFrame,
+    median: Mapping[str, int],
+    node: str,
+    parent: str,
+    level: float,
+) -> Iterator[Any]:
+    """Exact estimates of a coefficient, from the rows of the seed whose trajectory is strong."""
+    stepped = list(trajectories["model"].unique())
+    own = _edge(coefficients, node, parent, level)
+    own = own[~own["model"].isin(stepped) & own["std_error"].notna()]
+    # one fit of a file stands for every seed, because all of them train on its rows
+    shared = own.groupby("model")["seed"].transform("nunique") == 1
+    yield from own[shared | own["seed"].isin([median[m] for m in stepped])].itertuples()

@@ -1,0 +1,60 @@
+"""The spread over seeds in a figure: the seed in the middle is drawn strong, the others pale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from replication.questions import by_seed
+
+__all__ = ["PALE", "STRONG", "median_seeds", "seeds_around", "spread_note"]
+
+STRONG: dict[str, Any] = {"lw": 1.6, "alpha": 1.0}
+"""How the line of the median seed is drawn."""
+
+PALE: dict[str, Any] = {"lw": 0.8, "alpha": 0.35}
+"""How the lines of the other seeds are drawn."""
+
+
+def median_seeds(table: pd.DataFrame, *, value: str, within: Sequence[str]) -> dict[str, int]:
+    r"""The median seed of each model: the one whose answers lie closest to those of all its seeds.
+
+    It is the medoid :math:`\arg\min_s \sum_t d(s, t)`, where d is the mean absolute difference of
+    all answers, those of each panel in units of their standard deviation. With one answer per seed
+    it is the (lower) median.
+
+    Args:
+        table: Answers with the columns model and seed. In every panel, row i of one seed answers
+            the same as row i of another.
+        value: The column that is compared.
+        within: Columns that tell the panels apart.
+    """
+    found = {}
+    for model, rows in table.groupby("model", sort=False):
+        distance: Any = 0.0
+        for _, panel in rows.groupby(list(within), sort=False, dropna=False):
+            runs = [own[value].to_numpy() for _, own in panel.groupby("seed")]
+            # a training that stopped early is compared as far as it went
+            answers = np.stack([run[: min(map(len, runs))] for run in runs])
+            gaps = np.abs(answers[:, None] - answers).mean(-1)
+            distance = distance + gaps / (answers.std() or 1.0)
+        order = np.lexsort((rows.groupby("seed")[value].mean(), distance.sum(1).round(12)))
+        found[str(model)] = int(sorted(rows["seed"].unique())[order[0]])
+    return found
+
+
+def seeds_around(
+    table: pd.DataFrame, median: Mapping[str, int]
+) -> Iterator[tuple[str, pd.DataFrame, bool]]:
+    """Rows of each seed of each model, whether it is the median one, that one after the others."""
+    parts = [(model, rows, rows["seed"].iloc[0] == median[model]) for model, rows in by_seed(table)]
+    order = list(dict.fromkeys(model for model, _, _ in parts))
+    yield from sorted(parts, key=lambda part: (order.index(part[0]), part[2]))
+
+
+def spread_note(seeds: int) -> str:
+    """What a legend says after the title of a model: how its seeds are drawn."""
+    return f", median of {seeds} seeds strong" if seeds > 1 else ""
