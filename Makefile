@@ -42,6 +42,10 @@ all: setup  ## set up, run the pipeline, write results/report.html (the default)
 report: setup  ## write results/report.html again from the results that are there
 	@$(RUN) snakemake --report results/report.html -- all
 
+.PHONY: gallery
+gallery: setup  ## write the pictures of the documentation again, docs/gallery
+	@$(RUN) snakemake --cores $(CORES) gallery
+
 .PHONY: smoke
 smoke: setup  ## the same pipeline on small data, about two minutes
 	@$(RUN) snakemake --cores $(CORES) $(SMOKE) -- all

@@ -6,17 +6,20 @@ min_version("9.0")
 
 from replication.config import ConfigError, complete_config
 from replication.experiments import load_experiments, run_name
+from replication.named_figures import load_named_figures
 from replication.provenance import code_hash
 from replication.report import write_report
 
 
 configfile: "workflow/config/config.yaml"
 configfile: "workflow/config/experiments.yaml"
+configfile: "workflow/config/figures.yaml"
 
 
 try:
     config.update(complete_config(config))
     EXPERIMENTS = load_experiments(config)
+    NAMED_FIGURES = load_named_figures(config, EXPERIMENTS)
     config["run"]["name"] = run_name(config, EXPERIMENTS)
 except ConfigError as error:
     # without a traceback: the message says what to change
@@ -40,6 +43,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/coverage.smk"
 include: "workflow/rules/diagnose.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/named_figures.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -55,8 +59,11 @@ localrules:
     effects,
     forecasts,
     forest,
+    gallery,
+    gallery_picture,
     history,
     marginals,
+    named_figure,
     scorecard,
     shift_curves,
     table_page,
@@ -71,6 +78,12 @@ rule all:
         rules.tables.output,
         table_pages(),
         figures_of_all(),
+
+
+# not part of `all`: it writes into the documentation
+rule gallery:
+    input:
+        gallery_pictures,
 
 
 onsuccess:

@@ -21,6 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from PIL import Image
 
 from replication.job import staged
 
@@ -33,6 +34,7 @@ __all__ = [
     "looks",
     "new_figure",
     "save_figure",
+    "save_small",
 ]
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -136,3 +138,13 @@ def save_figure(figure: Figure, *, png: str, pdf: str) -> None:
         with staged(path) as temporary:
             figure.savefig(temporary, format=Path(path).suffix[1:], metadata=metadata)
     plt.close(figure)
+
+
+def save_small(png: str, target: str, *, width: int) -> None:
+    """Write a copy of a picture of at most ``width`` pixels in 128 colours."""
+    with Image.open(png) as picture:
+        scale = min(1.0, width / picture.width)
+        size = (round(picture.width * scale), round(picture.height * scale))
+        small = picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    with staged(target) as temporary:
+        small.quantize(128).save(temporary, format="PNG", optimize=True)

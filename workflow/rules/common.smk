@@ -19,6 +19,7 @@ TABLES = {
 
 wildcard_constraints:
     experiment="|".join(EXPERIMENTS),
+    named="|".join(NAMED_FIGURES) or "none",
     model="|".join(sorted({m for e in EXPERIMENTS.values() for m in e.models})),
     seeds=r"\d+(-\d+)?",
     replicates=r"\d+(-\d+)?",
@@ -143,13 +144,24 @@ def units_of(wildcards):
 
 
 def figures_of_all():
-    """Every figure that the experiments ask for, in both formats."""
-    return [
-        f"<results>/figures/{name}/{figure}.{suffix}"
+    """Every figure that the experiments ask for, and those with names of their own, twice."""
+    figures = [
+        f"{name}/{figure}"
         for name, experiment in EXPERIMENTS.items()
         for figure in experiment.figures
+    ]
+    return [
+        f"<results>/figures/{figure}.{suffix}"
+        for figure in [*figures, *NAMED_FIGURES]
         for suffix in ("png", "pdf")
     ]
+
+
+def gallery_pictures(wildcards):
+    """The pictures of the documentation, which show the full replication or nothing."""
+    if not config["run"]["complete"]:
+        raise WorkflowError("gallery: docs/gallery shows runs at full scale; this one is not.")
+    return [f"docs/gallery/{name}.png" for name, own in NAMED_FIGURES.items() if own.gallery]
 
 
 def coverage_of(wildcards):
