@@ -45,7 +45,7 @@ def test_an_experiment_that_does_not_draw_the_figure_is_named() -> None:
 
 
 def test_an_unknown_experiment_is_named() -> None:
-    with pytest.raises(ConfigError, match="'oen' is no experiment.* Did you mean 'one'"):
+    with pytest.raises(ConfigError, match=r"'oen' is no experiment.* Did you mean 'one'"):
         load(experiment="oen")
 
 

@@ -145,7 +145,7 @@ def test_the_three_levels_measure_what_they_say(results: Path) -> None:
 
 def test_tables_and_scorecard_follow_from_the_parts(results: Path, tmp_path: Path) -> None:
     levels = ("l1", "l2", "l3", "forecasts")
-    names = ("fits", "coefficients", "effects", *levels, "crosscheck", "coverage")
+    names = ("fits", "coefficients", "effects", "odds_ratios", *levels, "crosscheck", "coverage")
     parts = {
         "fits": [str(results / "nodes.csv")],
         "coefficients": [str(results / "coefficients.csv")],
@@ -158,6 +158,7 @@ def test_tables_and_scorecard_follow_from_the_parts(results: Path, tmp_path: Pat
     script("tables")(
         truth=[str(results / "true_effects.csv")],
         true_coefficients=[str(results / "true_coefficients.csv")],
+        odds_ratios={"mixed-exp": QUESTIONS["odds_ratios"]},
         tidy=tidy,
         **parts,
     )

@@ -98,6 +98,22 @@ LAYOUTS: dict[str, Layout] = {
         value="value",
         others={"std_error": "mean", "lower": "only", "upper": "only", "note": "texts"},
     ),
+    "odds_ratios": Layout(
+        title="Odds ratios of raising a parent by one step",
+        note="The conditional ratio exp(weight) holds for every row; the ratio of the odds in the "
+        "whole population differs from it, because odds ratios are not collapsible. lower and "
+        "upper are the 95 % Wald interval (mean over seeds); mc_error is that of the model's "
+        "samples, truth_error that of the generator's.",
+        keys=("odds_ratio", "scale"),
+        value="value",
+        others={
+            "lower": "mean",
+            "upper": "mean",
+            "mc_error": "mean",
+            "truth": "first",
+            "truth_error": "first",
+        },
+    ),
     "l1": Layout(
         title="L1: distance of the observational law",
         note="kl: Kullback-Leibler divergence of the model from the truth, nats; wasserstein: in "

@@ -8,6 +8,7 @@ TABLES = {
     "fits": "fits with certificates",
     "coefficients": "coefficients and cutpoints",
     "effects": "average effects",
+    "odds_ratios": "odds ratios of raising a parent",
     "crosscheck": "R and statsmodels",
     "l1": "L1 distances",
     "l2": "L2 errors",

@@ -29,6 +29,7 @@ rule tables:
         mem_mb=1000,
         runtime=10,
     params:
+        odds_ratios={n: e.questions["odds_ratios"] for n, e in EXPERIMENTS.items()},
         code=code_hash("tables"),
     script:
         "../scripts/tables.py"

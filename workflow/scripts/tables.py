@@ -1,9 +1,11 @@
 """Collect the tables of all experiments, tidy for programs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from replication.job import read_tables, run_script, write_csv
+from replication.odds_ratios import odds_ratio_table
 from replication.tables import LAYOUTS, TRUTH_COLUMNS, with_truth
 
 
@@ -11,6 +13,7 @@ def tables(
     *,
     truth: Sequence[str],
     true_coefficients: Sequence[str],
+    odds_ratios: Mapping[str, Sequence[Mapping[str, Any]]],
     tidy: Sequence[str],
     **inputs: Sequence[str],
 ) -> None:
@@ -19,6 +22,7 @@ def tables(
     Args:
         truth: Tables of the generators' average effects.
         true_coefficients: Tables of the generators' linear weights.
+        odds_ratios: The odds ratios that each experiment asks for.
         tidy: CSV files to write, named as the tables.
         inputs: Parts of each table by its name.
     """
@@ -30,6 +34,9 @@ def tables(
         collected["coefficients"] = with_truth(
             collected["coefficients"], read_tables(true_coefficients)
         )
+    collected["odds_ratios"] = odds_ratio_table(
+        collected["coefficients"], collected["effects"], collected["truth"], questions=odds_ratios
+    )
     for path in tidy:
         write_csv(path, collected[Path(path).stem])
 

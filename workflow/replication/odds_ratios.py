@@ -1,0 +1,78 @@
+"""What one unit of a parent does to the odds of a node: the check of the paper's appendix C.4.
+
+Two ratios go by that name and differ, because odds ratios are not collapsible: the conditional one,
+exp(weight), which holds for every row, and that of the odds in the whole population before and
+after the parent is raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from replication.questions import odds_ratio_label, select_rows
+
+__all__ = ["CONDITIONAL", "POPULATION", "odds_ratio_table"]
+
+CONDITIONAL, POPULATION = "every row: exp(weight)", "population: odds after / odds before"
+
+_KEYS = ["experiment", "model", "seed"]
+
+
+def odds_ratio_table(
+    coefficients: pd.DataFrame,
+    effects: pd.DataFrame,
+    truth: pd.DataFrame,
+    *,
+    questions: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> pd.DataFrame:
+    """Both odds ratios of every model beside those of the generator.
+
+    Args:
+        coefficients: Tidy table ``coefficients`` with the column truth.
+        effects: Tidy table ``effects``.
+        truth: The generators' average effects.
+        questions: The odds ratios that each experiment asks for.
+
+    Returns:
+        Columns experiment, model, seed, odds_ratio, scale, value, lower, upper (95 percent Wald
+        interval of exp(weight)), mc_error, truth and truth_error (Monte Carlo error of the
+        generator's own draw).
+    """
+    parts = []
+    for experiment, asked in questions.items():
+        for question in asked:
+            label = odds_ratio_label(question)
+            conditional = _conditional(select_rows(coefficients, experiment=experiment), question)
+            known = select_rows(truth, experiment=experiment, effect=label, quantity="odds ratio")
+            population = select_rows(
+                effects, experiment=experiment, effect=label, quantity="odds ratio"
+            )[[*_KEYS, "value", "mc_error"]].assign(
+                scale=POPULATION,
+                truth=known["value"].iloc[0] if len(known) else np.nan,
+                truth_error=known["mc_error"].iloc[0] if len(known) else np.nan,
+            )
+            parts += [part.assign(odds_ratio=label) for part in (conditional, population)]
+    columns = ["value", "lower", "upper", "mc_error", "truth", "truth_error"]
+    table = pd.concat([part for part in parts if len(part)]) if any(map(len, parts)) else None
+    wanted = [*_KEYS, "odds_ratio", "scale", *columns]
+    return pd.DataFrame(columns=wanted) if table is None else table.reindex(columns=wanted)
+
+
+def _conditional(coefficients: pd.DataFrame, question: Mapping[str, Any]) -> pd.DataFrame:
+    """exp(weight times step) with its interval, of models with a linear shift on that edge."""
+    rows = select_rows(
+        coefficients, parameter="shift", node=question["node"], parent=question["parent"]
+    )
+    table = rows[_KEYS].assign(scale=CONDITIONAL)
+    for column, source in (
+        ("value", "estimate"),
+        ("lower", "lower"),
+        ("upper", "upper"),
+        ("truth", "truth"),
+    ):
+        table[column] = np.exp(question["step"] * rows[source].astype(float))
+    return table
