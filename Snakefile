@@ -63,6 +63,7 @@ localrules:
     gallery_picture,
     history,
     marginals,
+    mechanisms,
     named_figure,
     scorecard,
     shift_curves,

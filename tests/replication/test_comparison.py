@@ -21,6 +21,7 @@ from replication.reference import answer_truth
 QUESTIONS: dict[str, Any] = {
     "interventions": [{"x1": 0.5}],
     "shifts": [{"node": "x3", "parent": "x2"}],
+    "conditionals": [],
     "effects": [],
     "odds_ratios": [{"node": "x2", "parent": "x1", "threshold": -1.0, "step": 1.0}],
     "curves": [],

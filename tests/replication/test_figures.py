@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from replication.figures import draw_densities, draw_marginals
 from replication.figures_curves import draw_counterfactuals, draw_shift_curves
 from replication.figures_effects import draw_effects
+from replication.figures_mechanisms import draw_mechanisms
 from replication.figures_training import draw_history, draw_trajectories
 from replication.metrics import histogram
 from replication.style import looks, save_figure
@@ -153,6 +154,34 @@ def test_the_maximum_of_the_likelihood_is_that_of_the_median_seed() -> None:
     assert list(maximum.get_ydata()) == [0.6, 0.6]
     (band,) = figure.axes[0].patches
     assert (band.get_y(), band.get_height()) == pytest.approx((0.2, 0.5))
+
+
+def test_mechanisms_show_the_graph_the_laws_and_the_shifts() -> None:
+    x = np.linspace(-1, 1, 11)
+    law = pd.DataFrame({"node": "y", "given": "age = 1", "value": x, "log_odds": 2 * x})
+    shift = pd.DataFrame({"node": "y", "parent": "age", "value": x, "shift": 0.5 * x})
+    summary = pd.DataFrame({"node": ["y"], "parent": ["age"], "level": [""], "estimate": [0.5]})
+    summary = summary.assign(odds_ratio=np.exp(0.5), status="ok")
+    spec = {"age": {"kind": "continuous"}, "y": {"kind": "continuous", "parents": {"age": "ls"}}}
+    figure = draw_mechanisms(
+        runs(law),
+        runs(shift),
+        runs(summary),
+        {"conditionals": law.assign(value=3 * x, log_odds=6 * x), "shifts": shift},
+        spec=spec,
+        titles=TITLES,
+        units=UNITS,
+    )
+    by_label = {axis.get_xlabel(): axis for axis in figure.axes}
+    assert by_label["y"].get_title(loc="left") == "h of y, age = 1"
+    *fits, truth = by_label["y"].lines
+    for line in fits:
+        assert list(line.get_ydata()) == pytest.approx(list(2 * x))
+    # the truth is drawn where the fitted laws are, and no further
+    assert max(truth.get_xdata()) <= by_label["y"].get_xlim()[1] < 3
+    assert by_label["age (years)"].get_ylabel() == "shift of y by age (log odds)"
+    texts = {text.get_text() for axis in figure.axes for text in axis.texts}
+    assert any("1.65" in text for text in texts)
 
 
 def test_models_differ_by_colour_by_line_and_by_marker() -> None:

@@ -51,6 +51,8 @@ def load(spec: dict[str, Any] = SPEC, **entry: Any) -> Experiment:
             {"effects": [EFFECT | {"treatment": "late"}]},
             r"effects\[0\]\.treatment: 'late' is no ancestor of 'y'.*; ancestors are x, t",
         ),
+        ({"conditionals": [{"node": "y"}]}, r"'y' is ordinal .* cutpoints"),
+        ({"conditionals": [{"node": "x", "given": {"y": 1}}]}, r"values of y; 'x' needs"),
         ({"shifts": [{"node": "y", "parent": "x"}]}, r"'x' enters 'y' by no shift .* do are t"),
         (
             {"odds_ratios": [{"node": "y", "parent": "t", "threshold": 1}]},

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
+from scipy.stats import norm
 
 from replication.reference import (
     PUBLISHED_TRUTH,
@@ -17,12 +21,33 @@ from replication.reference import (
 )
 from simulations import REGISTRY
 
-NOTHING = {"interventions": [], "shifts": [], "effects": [], "odds_ratios": [], "curves": []}
+NOTHING: dict[str, list[Any]] = {
+    key: []
+    for key in ("interventions", "shifts", "conditionals", "effects", "odds_ratios", "curves")
+}
 EFFECT = {"treatment": "T", "outcome": "mRS_3m", "at_most": 2}
 
 
 def process(name: str, **arguments: object) -> dict[str, object]:
     return {"name": name, "arguments": arguments}
+
+
+def test_a_conditional_law_is_h_with_the_shifts_of_the_parents() -> None:
+    asked = [{"node": "x3", "given": {"x1": 0.5, "x2": -0.2}}, {"node": "x1", "given": {}}]
+    process = {"name": "triangle", "arguments": {"f": "linear"}}
+    table = answer_truth(process, NOTHING | {"conditionals": asked}, samples=100_000, fresh=100)
+    laws = dict(list(table["conditionals"].groupby("node")))
+    # h(x3 | x1, x2) = 0.63 x3 - 0.2 x1 + 0.3 x2, latents are standard logistic
+    middle = laws["x3"][laws["x3"]["log_odds"].abs() < 3]
+    expected = 0.63 * middle["value"] - 0.2 * 0.5 + 0.3 * -0.2
+    # five standard errors of a log odds where 5 percent lie below: 5 / sqrt(n p (1 - p))
+    np.testing.assert_allclose(middle["log_odds"], expected, atol=0.075)
+    assert list(laws["x3"]["given"].unique()) == ["x1 = 0.5, x2 = -0.2"]
+    # x1 is a mixture of two normal laws with half the mass each
+    below = (
+        norm.cdf(laws["x1"]["value"], 0.25, 0.1) + norm.cdf(laws["x1"]["value"], 0.73, 0.05)
+    ) / 2
+    np.testing.assert_allclose(expit(laws["x1"]["log_odds"]), below, atol=5 * 0.5 / 100_000**0.5)
 
 
 def test_an_unknown_process_is_named() -> None:

@@ -61,6 +61,7 @@ def test_grouping_seeds_into_jobs_changes_no_answer(together: Any, alone: Any) -
     questions: dict[str, Any] = {
         "interventions": [{"x1": 0.5}],
         "shifts": [{"node": "x3", "parent": "x2"}],
+        "conditionals": [{"node": "x2", "given": {"x1": 0.5}}],
         "effects": [],
         "odds_ratios": [{"node": "x2", "parent": "x1", "threshold": -0.2, "step": 1.0}],
         "curves": [],

@@ -23,11 +23,12 @@ SPEC = {
 QUESTIONS: dict[str, Any] = {
     "interventions": [{"x1": 0.5}],
     "shifts": [{"node": "x3", "parent": "x2"}],
+    "conditionals": [{"node": "x2", "given": {"x1": 0.5}}],
     "effects": [],
     "odds_ratios": [],
     "curves": [],
 }
-ANSWERS = ("interventions", "densities", "shifts", "effects", "curves")
+ANSWERS = ("interventions", "densities", "shifts", "conditionals", "effects", "curves")
 
 
 def script(name: str) -> Callable[..., None]:

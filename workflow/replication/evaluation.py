@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import logit
 
 import tramdag as td
 from replication.job import derive_seed
@@ -19,6 +20,7 @@ from replication.questions import (
     COLUMNS,
     OBSERVATIONAL,
     TRIAL_ROWS,
+    conditional_label,
     curve_label,
     effect_label,
     effect_rows,
@@ -51,6 +53,10 @@ _QUANTITIES = {"mean_a": "P0", "mean_b": "P1", "ate": "ATE"}
 
 SHIFT_POINTS = 201
 """Points of a shift curve, between the 1 and 99 percent quantiles of the parent."""
+
+
+CONDITIONAL_POINTS = 101
+"""Points of a conditional law, between the 0.5 and 99.5 percent quantiles of the node."""
 
 
 def load_model(folder: str | Path, seed: int) -> td.CausalFlowDAG:
@@ -159,6 +165,9 @@ def answers(
         "interventions": table("interventions", summaries),
         "densities": table("densities", densities),
         "shifts": table("shifts", [_shift(flow, s, train) for s in questions["shifts"]]),
+        "conditionals": table(
+            "conditionals", [_conditional(flow, c, train) for c in questions["conditionals"]]
+        ),
         "effects": table("effects", effects),
         "curves": table("curves", [_curve(flow, c, stream) for c in questions["curves"]]),
     }
@@ -225,6 +234,16 @@ def _shift(flow: td.CausalFlowDAG, shift: Mapping[str, str], train: pd.DataFrame
     values = np.unique(np.quantile(parent, np.linspace(0.01, 0.99, SHIFT_POINTS)))
     curve = flow.shift_curve(shift["node"], shift["parent"], values.tolist())
     return curve.assign(**shift)[list(COLUMNS["shifts"])]
+
+
+def _conditional(
+    flow: td.CausalFlowDAG, conditional: Mapping[str, Any], train: pd.DataFrame
+) -> pd.DataFrame:
+    node, given = conditional["node"], conditional["given"]
+    values = np.quantile(train[node], np.linspace(0.005, 0.995, CONDITIONAL_POINTS))
+    cdf = flow.cdf(None, node, do=given or None, at=values.tolist()).to_numpy()[0]
+    label = conditional_label(conditional)
+    return pd.DataFrame({"node": node, "given": label, "value": values, "log_odds": logit(cdf)})
 
 
 def _curve(flow: td.CausalFlowDAG, curve: Mapping[str, Any], stream: int) -> pd.DataFrame:

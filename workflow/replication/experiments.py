@@ -111,6 +111,7 @@ class Experiment:
     units: Mapping[str, str] = field(default_factory=dict)
     interventions: Sequence[Mapping[str, Any]] = ()
     shifts: Sequence[Mapping[str, str]] = ()
+    conditionals: Sequence[Mapping[str, Any]] = ()
     effects: Sequence[Mapping[str, Any]] = ()
     odds_ratios: Sequence[Mapping[str, Any]] = ()
     counterfactuals: Mapping[str, Any] = field(default_factory=dict)
@@ -123,6 +124,7 @@ class Experiment:
         return {
             "interventions": [dict(entry["do"]) for entry in self.interventions],
             "shifts": [dict(entry) for entry in self.shifts],
+            "conditionals": [dict(entry) for entry in self.conditionals],
             "effects": [dict(entry) for entry in self.effects],
             "odds_ratios": [dict(entry) for entry in self.odds_ratios],
             "curves": [dict(entry) for entry in self.counterfactuals.get("curves", ())],
@@ -234,6 +236,7 @@ def _experiment(name: str, entry: Mapping[str, Any], config: Mapping[str, Any]) 
         units=entry["units"],
         interventions=entry["interventions"],
         shifts=entry["shifts"],
+        conditionals=entry["conditionals"],
         effects=entry["effects"],
         odds_ratios=entry["odds_ratios"],
         counterfactuals=entry["counterfactuals"],

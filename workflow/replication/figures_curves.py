@@ -32,6 +32,7 @@ __all__ = [
     "TRUTH",
     "draw_counterfactuals",
     "draw_line",
+    "draw_shift",
     "draw_shift_curves",
     "model_handles",
 ]
@@ -67,21 +68,9 @@ def draw_shift_curves(
         ordinal: Names of the ordinal nodes.
     """
     pairs = list(estimated[["node", "parent"]].drop_duplicates().itertuples(index=False, name=None))
-    level = estimated.groupby(["model", "seed", "node", "parent"])["shift"].transform("mean")
-    centred = estimated.assign(shift=estimated["shift"] - level)
-    median = median_seeds(centred, value="shift", within=["node", "parent"])
     figure, axes = new_figure(1, len(pairs), panel=(4.0, 3.0))
-    style = looks(titles)
     for axis, (node, parent) in zip(axes[0], pairs, strict=True):
-        curves = select_rows(centred, node=node, parent=parent)
-        truth = curves.head(0) if true is None else select_rows(true, node=node, parent=parent)
-        for model, curve, strong in seeds_around(curves, median):
-            shift = curve["shift"]
-            if len(truth):
-                shift = shift + np.interp(curve["value"], truth["value"], truth["shift"]).mean()
-            draw_line(axis, curve["value"], shift, style[model], strong=strong)
-        if len(truth):
-            axis.plot(truth["value"], truth["shift"], **TRUTH)
+        draw_shift(axis, estimated, true, edge=(node, parent), titles=titles)
         axis.set_xlabel(axis_label(parent, units))
         odds = f"{node} > k" if node in ordinal else f"{node} ≤ x"
         axis.set_ylabel(f"shift of {node} by {parent}\n(log odds of {odds})")
@@ -90,6 +79,31 @@ def draw_shift_curves(
         handles.append(Line2D([], [], **TRUTH, label="truth"))
     legend_below(figure, handles)
     return figure
+
+
+def draw_shift(
+    axis: Axes,
+    estimated: pd.DataFrame,
+    true: pd.DataFrame | None,
+    *,
+    edge: tuple[str, str],
+    titles: Mapping[str, str],
+) -> None:
+    """The shift of a node by a parent, ``edge``, in one panel; see :func:`draw_shift_curves`."""
+    node, parent = edge
+    curves = select_rows(estimated, node=node, parent=parent)
+    level = curves.groupby(["model", "seed"])["shift"].transform("mean")
+    curves = curves.assign(shift=curves["shift"] - level)
+    truth = curves.head(0) if true is None else select_rows(true, node=node, parent=parent)
+    median = median_seeds(curves, value="shift", within=["node"])
+    style = looks(titles)
+    for model, curve, strong in seeds_around(curves, median):
+        shift = curve["shift"]
+        if len(truth):
+            shift = shift + np.interp(curve["value"], truth["value"], truth["shift"]).mean()
+        draw_line(axis, curve["value"], shift, style[model], strong=strong)
+    if len(truth):
+        axis.plot(truth["value"], truth["shift"], **TRUTH)
 
 
 def draw_counterfactuals(

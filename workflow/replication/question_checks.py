@@ -36,6 +36,7 @@ def _entries(experiment: Experiment) -> Iterator[tuple[str, int, Mapping[str, An
     asked = {
         "interventions": experiment.interventions,
         "shifts": experiment.shifts,
+        "conditionals": experiment.conditionals,
         "effects": experiment.effects,
         "odds_ratios": experiment.odds_ratios,
         "counterfactuals.interventions": experiment.counterfactuals.get("interventions", ()),
@@ -63,7 +64,7 @@ def _named_columns(experiment: Experiment) -> Iterator[tuple[str, str]]:
         for key in ("node", "parent", "treatment", "outcome", "intervene"):
             if key in entry:
                 yield f"{where}.{key}", entry[key]
-        for key in ("do", "observation"):
+        for key in ("do", "given", "observation"):
             yield from ((f"{where}.{key}", name) for name in entry.get(key, ()))
 
 
@@ -94,6 +95,23 @@ def _check_shift(entry: Mapping[str, Any], spec: Spec, where: str, model: str) -
             f"{where}.parent: {parent!r} enters {node!r} by no shift of its own (ls or cs) in "
             f"{model}; parents that do are {', '.join(alone) or 'none'}."
         )
+
+
+def _check_conditional(entry: Mapping[str, Any], spec: Spec, where: str, model: str) -> None:
+    node, given = entry["node"], entry["given"]
+    if spec[node]["kind"] != "continuous":
+        raise ConfigError(
+            f"{where}.node: {node!r} is ordinal in {model}; the log odds of its levels are its "
+            "cutpoints, which stand in the table of coefficients."
+        )
+    parents = parents_of(spec[node])
+    if set(given) != set(parents):
+        raise ConfigError(
+            f"{where}.given: got values of {', '.join(given) or 'nothing'}; {node!r} needs one of "
+            f"each of its parents in {model}: {', '.join(parents) or 'it has none'}."
+        )
+    for name, value in given.items():
+        _check_value(value, spec, name, where=f"{where}.given.{name}", model=model)
 
 
 def _check_effect(entry: Mapping[str, Any], spec: Spec, where: str, model: str) -> None:
@@ -162,6 +180,7 @@ def _check_curve(entry: Mapping[str, Any], spec: Spec, where: str, model: str) -
 _CHECKS = {
     "interventions": _check_do,
     "shifts": _check_shift,
+    "conditionals": _check_conditional,
     "effects": _check_effect,
     "odds_ratios": _check_odds_ratio,
     "counterfactuals.interventions": _check_do,
@@ -176,6 +195,7 @@ _FIGURE_NEEDS = {
     "densities": "interventions",
     "effects": "effects",
     "forecasts": "counterfactuals.interventions",
+    "mechanisms": "conditionals",
     "shift_curves": "shifts",
 }
 

@@ -21,6 +21,7 @@ __all__ = [
     "OBSERVATIONAL",
     "TRIAL_ROWS",
     "by_seed",
+    "conditional_label",
     "curve_label",
     "effect_label",
     "effect_rows",
@@ -39,6 +40,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "densities": ("query", "node", "left", "right", "density"),
     "shifts": ("node", "parent", "value", "shift"),
     "effects": ("effect", "population", "quantity", "value", "mc_error"),
+    "conditionals": ("node", "given", "value", "log_odds"),
     "curves": ("curve", "node", "intervene", "set_to", "value"),
 }
 """Columns of each table of answers; estimates carry experiment, model and seed before them."""
@@ -87,6 +89,12 @@ def odds_ratio_label(question: Mapping[str, Any]) -> str:
 def curve_label(curve: Mapping[str, Any]) -> str:
     """``"x3 had x2 been"``."""
     return f"{curve['node']} had {curve['intervene']} been"
+
+
+def conditional_label(conditional: Mapping[str, Any]) -> str:
+    """``"x1 = 0.5, x2 = -0.1"``, or ``"no parents"``."""
+    given = conditional["given"]
+    return ", ".join(f"{name} = {value:g}" for name, value in given.items()) or "no parents"
 
 
 def grid(curve: Mapping[str, Any]) -> NDArray[np.float64]:

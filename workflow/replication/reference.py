@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from replication.metrics import Estimate, odds_ratio
 from replication.questions import (
     COLUMNS,
     OBSERVATIONAL,
     TRIAL_ROWS,
+    conditional_label,
     curve_label,
     effect_label,
     effect_rows,
@@ -149,6 +151,10 @@ def answer_truth(
         "interventions": table("interventions", summaries),
         "densities": table("densities", densities),
         "shifts": table("shifts", [_shift(generator, s) for s in questions["shifts"]]),
+        "conditionals": table(
+            "conditionals",
+            [_conditional(generator, c, samples=samples) for c in questions["conditionals"]],
+        ),
         "effects": table("effects", effects),
         "curves": table("curves", [_curve(generator, c) for c in questions["curves"]]),
     }
@@ -235,6 +241,22 @@ def _shift(generator: StructuralModel, shift: Mapping[str, str]) -> pd.DataFrame
     if shifts is None:
         return pd.DataFrame(columns=list(COLUMNS["shifts"]))
     return pd.DataFrame({**shift, "value": values, "shift": shifts})[list(COLUMNS["shifts"])]
+
+
+def _conditional(
+    generator: StructuralModel, conditional: Mapping[str, Any], *, samples: int
+) -> pd.DataFrame:
+    """Quantiles of a node with its parents held, against the log odds of falling below them."""
+    node, given = conditional["node"], conditional["given"]
+    rows = (
+        generator.interventional(samples, given, seed_offset=TRUTH_OFFSET)
+        if given
+        else generator.observational(samples, seed_offset=TRUTH_OFFSET)
+    )
+    log_odds = np.linspace(-5, 5, 101)
+    values = np.quantile(rows[node], expit(log_odds))
+    label = conditional_label(conditional)
+    return pd.DataFrame({"node": node, "given": label, "value": values, "log_odds": log_odds})
 
 
 def _effects(

@@ -12,6 +12,7 @@ rule estimate:
         interventions="<results>/estimate/{experiment}/{model}/{seeds}/interventions.csv",
         densities="<results>/estimate/{experiment}/{model}/{seeds}/densities.csv",
         shifts="<results>/estimate/{experiment}/{model}/{seeds}/shifts.csv",
+        conditionals="<results>/estimate/{experiment}/{model}/{seeds}/conditionals.csv",
         effects="<results>/estimate/{experiment}/{model}/{seeds}/effects.csv",
         curves="<results>/estimate/{experiment}/{model}/{seeds}/curves.csv",
     log:
@@ -43,6 +44,7 @@ rule truth:
         interventions="<results>/truth/{experiment}/interventions.csv",
         densities="<results>/truth/{experiment}/densities.csv",
         shifts="<results>/truth/{experiment}/shifts.csv",
+        conditionals="<results>/truth/{experiment}/conditionals.csv",
         effects="<results>/truth/{experiment}/effects.csv",
         curves="<results>/truth/{experiment}/curves.csv",
         coefficients="<results>/truth/{experiment}/coefficients.csv",

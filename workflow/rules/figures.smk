@@ -62,6 +62,39 @@ rule densities:
         "../scripts/densities.py"
 
 
+rule mechanisms:
+    input:
+        conditionals=stored("conditionals"),
+        shifts=stored("shifts"),
+        summaries=diagnosed("summary"),
+        true_conditionals=truth_of("conditionals"),
+        true_shifts=truth_of("shifts"),
+    output:
+        png=report(
+            "<results>/figures/{experiment}/mechanisms.png",
+            caption="../report/mechanisms.rst",
+            category="Figures",
+            subcategory="{experiment}",
+            labels={"figure": "graph, conditional laws and shifts"},
+        ),
+        pdf="<results>/figures/{experiment}/mechanisms.pdf",
+    log:
+        "<logs>/mechanisms/{experiment}.log",
+    conda:
+        "../envs/replication.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        spec=lambda wildcards: next(iter(specs_of(wildcards).values())),
+        titles=titles_of,
+        units=units_of,
+        code=code_hash("mechanisms"),
+    script:
+        "../scripts/mechanisms.py"
+
+
 rule shift_curves:
     input:
         estimated=stored("shifts"),
