@@ -14,7 +14,7 @@ import pickle
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -188,10 +188,10 @@ def open_journal(
     every: float,
     nodes: Mapping[str, Node],
     settings: FitSettings,
-    rows: FitRows,
-    start: Mapping[str, Tensor],
+    rows: Sequence[FitRows],
+    start: Sequence[Mapping[str, Tensor]],
 ) -> FitJournal | None:
-    """The journal of a fit, None where no path is given.
+    """The journal of a fit of one or several data sets, None where no path is given.
 
     Raises:
         SpecError: ``every`` is no number of seconds.
@@ -203,9 +203,19 @@ def open_journal(
         raise SpecError(f"fit: checkpoint_every={every!r} must be a number of seconds, 0 or more.")
     digest = hashlib.sha256()
     what_matters = replace(settings, verbose=0, progress=None)
-    digest.update(json.dumps([spec_to_dict(nodes), repr(what_matters), rows.seeds]).encode())
-    weights = {} if rows.weights is None else {"weights": rows.weights}
-    for table in (rows.train, rows.validation or {}, weights, start):
+    seeds = [seed for own in rows for seed in own.seeds]
+    digest.update(json.dumps([spec_to_dict(nodes), repr(what_matters), seeds]).encode())
+    tables = [
+        table
+        for own, begin in zip(rows, start, strict=True)
+        for table in (
+            own.train,
+            own.validation or {},
+            {} if own.weights is None else {"weights": own.weights},
+            begin,
+        )
+    ]
+    for table in tables:
         digest.update(b"table")
         for name, column in table.items():
             digest.update(repr((name, column.dtype, tuple(column.shape))).encode())

@@ -30,6 +30,7 @@ __all__ = [
     "check_frame",
     "check_training_frame",
     "decode_frame",
+    "empty_levels",
     "encode_do",
     "encode_evidence",
     "encode_frame",
@@ -191,10 +192,18 @@ def encode_weights(weights: ArrayLike, n: int) -> Tensor:
     return torch.from_numpy(array.copy())
 
 
-def warn_of_empty_levels(
+def empty_levels(
     values: Values, nodes: Mapping[str, Node], labels: Labels, *, weights: Tensor | None = None
-) -> None:
-    """Name the levels that no training row (of positive weight) has: their probability is zero."""
+) -> dict[str, list[object]]:
+    """Levels that no training row (of positive weight) has, by ordinal node; full nodes left out.
+
+    Args:
+        values: The training table.
+        nodes: The nodes by name.
+        labels: Labels of ordinal levels.
+        weights: Case weights.
+    """
+    found = {}
     for name, node in nodes.items():
         if not isinstance(node, OrdinalNode):
             continue
@@ -203,14 +212,23 @@ def warn_of_empty_levels(
         names = labels.get(name) or range(node.levels)
         empty = [label for label, count in zip(names, counts.tolist(), strict=True) if not count]
         if empty:
-            warnings.warn(
-                f"node {name!r}: no training row has {'levels' if len(empty) > 1 else 'level'} "
-                f"{name_list(empty)}. The estimated probability there is zero whatever the "
-                "parents, and rows that show it have no meaningful log density or counterfactual. "
-                "Merge each with a neighbouring level, or declare fewer levels.",
-                SeparationWarning,
-                stacklevel=3,
-            )
+            found[name] = empty
+    return found
+
+
+def warn_of_empty_levels(
+    values: Values, nodes: Mapping[str, Node], labels: Labels, *, weights: Tensor | None = None
+) -> None:
+    """Name the levels that no training row (of positive weight) has: their probability is zero."""
+    for name, empty in empty_levels(values, nodes, labels, weights=weights).items():
+        warnings.warn(
+            f"node {name!r}: no training row has {'levels' if len(empty) > 1 else 'level'} "
+            f"{name_list(empty)}. The estimated probability there is zero whatever the "
+            "parents, and rows that show it have no meaningful log density or counterfactual. "
+            "Merge each with a neighbouring level, or declare fewer levels.",
+            SeparationWarning,
+            stacklevel=3,
+        )
 
 
 def tail_quantiles(column: Tensor) -> tuple[float, float]:

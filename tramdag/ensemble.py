@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,20 +16,20 @@ from torch import Tensor
 
 from tramdag.checkpoint import open_journal
 from tramdag.data import (
-    Values,
     check_training_frame,
     encode_frame,
     encode_weights,
     learn_labels,
     warn_of_empty_levels,
 )
+from tramdag.data_sets import encode_data_sets, seeds_of_data_sets
 from tramdag.errors import SpecError
 from tramdag.fitting import (
     FitReport,
     FitRows,
     FitSettings,
     NodeFits,
-    fit_nodes,
+    fit_data_sets,
     flatten,
     hash_of_rows,
     restore,
@@ -44,7 +44,7 @@ __all__ = ["Ensemble", "fit_replicates"]
 
 def fit_replicates(
     spec: Spec,
-    data: pd.DataFrame,
+    data: pd.DataFrame | Sequence[pd.DataFrame],
     replicates: int | None = None,
     *,
     weights: ArrayLike | str | None = None,
@@ -64,16 +64,22 @@ def fit_replicates(
     bases come from all rows and are shared, as part of the specification, so replicate b is the fit
     of ``CausalFlowDAG(spec, seed=...).fit(data, weights=weights[b])``.
 
+    Or they differ in their data: a sequence of tables gives one replicate each, with scalings and
+    bases of its own, the fit of ``CausalFlowDAG(spec, seed=seeds[b]).fit(data[b])``. Tables of
+    equal length train side by side, those of another length after them.
+
     Args:
         spec: As for :class:`~tramdag.CausalFlowDAG`.
-        data: Rows that all replicates share.
+        data: Rows that all replicates share, or a sequence of tables, one for each replicate. All
+            of them stay in memory with their bases: per row some 500 bytes for each continuous
+            node trained by gradients, 100 for each other one.
         replicates: Number of replicates B; needed with a named kind of weights, else derived.
         weights: Case weights of shape ``(B, n)``, or the name of a bootstrap: ``"multinomial"``
             (resampled rows; the default where only ``replicates`` is given) or ``"exponential"``
             (the Bayesian bootstrap).
         folds: B folds by a seeded shuffle; replicate b has weight zero on fold b.
         seeds: One seed of initial weights, validation split and batches per replicate.
-        val_df: Validation rows for nodes trained by gradients.
+        val_df: Validation rows for nodes trained by gradients, the same for all replicates.
         seed: Seed of the weights or folds and, without ``seeds``, of every fit; None takes one
             from the operating system.
         dtype: As for :class:`~tramdag.CausalFlowDAG`.
@@ -96,29 +102,39 @@ def fit_replicates(
     settings = FitSettings.of(**options)
     base = CausalFlowDAG(spec, seed=seed, dtype=dtype, device=device)
     nodes = base.spec
-    labels = learn_labels(data, nodes)
-    train = {k: v.to(device) for k, v in encode_frame(data, nodes, labels).items()}
-    check_training_frame(train, nodes, what="the training rows")
-    warn_of_empty_levels(train, nodes, labels)
+    base_seed = fresh_seed() if seed is None else known_seed(seed)
+    plans: list[tuple[tuple[int, ...], Tensor | None]]
+    if isinstance(data, Sequence):
+        ways = {"replicates": replicates, "weights": weights, "folds": folds}
+        fit_seeds = seeds_of_data_sets(len(data), ways, seeds, seed=base_seed)
+        labels, tables = encode_data_sets(data, nodes, device)
+        plans = [((own,), None) for own in fit_seeds]
+    else:
+        labels = learn_labels(data, nodes)
+        tables = [{k: v.to(device) for k, v in encode_frame(data, nodes, labels).items()}]
+        check_training_frame(tables[0], nodes, what="the training rows")
+        warn_of_empty_levels(tables[0], nodes, labels)
+        fit_seeds, case_weights = _plan(
+            len(data), replicates, weights=weights, folds=folds, seeds=seeds, seed=base_seed
+        )
+        plans = [(fit_seeds, None if case_weights is None else case_weights.to(device))]
     validation = None
     if val_df is not None:
         validation = {k: v.to(device) for k, v in encode_frame(val_df, nodes, labels).items()}
-    base_seed = fresh_seed() if seed is None else known_seed(seed)
-    plan = _plan(len(data), replicates, weights=weights, folds=folds, seeds=seeds, seed=base_seed)
-    fit_seeds, case_weights = plan
-    if case_weights is not None:
-        case_weights = case_weights.to(device)
-    laws = {name: law.to(device) for name, law in base.conditionals.items()}
-    rows = FitRows(train, validation, fit_seeds, case_weights)
-    start = {
-        name: torch.stack([_initial(base, name, s) for s in fit_seeds]).to(device)
-        for name, law in laws.items()
-        if not settings.is_exact(law)
-    }
+    rows = [FitRows(t, validation, *plan) for t, plan in zip(tables, plans, strict=True)]
+    laws = [dict(base._make_conditionals(base._seed)) for _ in rows]
+    start = [
+        {
+            name: torch.stack([_initial(base, name, s) for s in own.seeds]).to(device)
+            for name, law in base.conditionals.items()
+            if not settings.is_exact(law)
+        }
+        for own in rows
+    ]
     journal = open_journal(checkpoint, checkpoint_every, nodes, settings, rows, start)
-    fits = fit_nodes(laws, start, rows, settings, journal=journal)
+    fits = fit_data_sets(laws, start, rows, settings, journal=journal)
     base._labels = labels
-    return Ensemble(base, fits, fit_seeds, case_weights, train)
+    return Ensemble(base, laws, fits, rows)
 
 
 def _initial(base: CausalFlowDAG, name: str, seed: int) -> Tensor:
@@ -201,13 +217,12 @@ class Ensemble:
     def __init__(
         self,
         base: CausalFlowDAG,
-        fits: dict[str, NodeFits],
-        seeds: tuple[int, ...],
-        weights: Tensor | None,
-        training: Values,
+        laws: Sequence[Mapping[str, Conditional]],
+        fits: Mapping[str, NodeFits],
+        rows: Sequence[FitRows],
     ) -> None:
-        self._base, self._fits, self._seeds = base, fits, seeds
-        self._weights, self._training = weights, training
+        self._base, self._laws, self._fits, self._rows = base, laws, fits, rows
+        self._seeds = tuple(seed for own in rows for seed in own.seeds)
 
     def __len__(self) -> int:
         return len(self._seeds)
@@ -221,17 +236,19 @@ class Ensemble:
     def __getitem__(self, replicate: int) -> CausalFlowDAG:
         """One fit as a flow of its own."""
         b = range(len(self))[replicate]  # negative numbers and the IndexError as in a list
+        data_set = b if len(self._rows) > 1 else 0
+        rows = self._rows[data_set]
         laws: dict[str, Conditional] = {}
-        for name, law in self._base.conditionals.items():
+        for name, law in self._laws[data_set].items():
             laws[name] = copy.deepcopy(law)
             restore(laws[name], self._fits[name].flat[b])
-        weights = None if self._weights is None else self._weights[b]
+        weights = None if rows.weights is None else rows.weights[b]
         report = FitReport(
             tuple(fit.reports[b] for fit in self._fits.values()),
             tuple(fit.histories[b] for fit in self._fits.values()),
-            hash_of_rows(self._training, weights),
+            hash_of_rows(rows.train, weights),
         )
-        return self._base._with_fit(laws, report, self._training, weights, seed=self._seeds[b])
+        return self._base._with_fit(laws, report, rows.train, weights, seed=self._seeds[b])
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -240,8 +257,9 @@ class Ensemble:
 
     @property
     def weights(self) -> np.ndarray | None:
-        """Case weights, shape ``(B, n)``, or None where the fits differ in their seeds alone."""
-        return None if self._weights is None else self._weights.cpu().numpy()
+        """Case weights, shape ``(B, n)``, or None where the fits differ in seeds or data alone."""
+        weights = self._rows[0].weights
+        return None if weights is None else weights.cpu().numpy()
 
     @property
     def nodes(self) -> pd.DataFrame:

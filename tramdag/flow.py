@@ -174,7 +174,7 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
         own = None if case_weights is None else case_weights.unsqueeze(0).to(self._device)
         rows = FitRows(train, validation, (fit_seed,), own)
         journal = files.open_journal(
-            checkpoint, checkpoint_every, self._nodes, settings, rows, start
+            checkpoint, checkpoint_every, self._nodes, settings, [rows], [start]
         )
         fits = fit_nodes(fitted, start, rows, settings, journal=journal)
         for name, law in fitted.items():

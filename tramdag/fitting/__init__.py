@@ -5,7 +5,8 @@ are trained by Adam, :mod:`.stochastic`, nodes of one shape together, :mod:`.sta
 takes many replicates at once: data sets that differ in case weights, fits that differ in seeds.
 """
 
-from tramdag.fitting.nodes import FitRows, NodeFits, fit_nodes
+from tramdag.fitting.gradient import FitRows, NodeFits
+from tramdag.fitting.nodes import fit_data_sets, fit_nodes
 from tramdag.fitting.report import FitReport, NodeHistory, NodeReport, hash_of_rows
 from tramdag.fitting.settings import AdamSettings, FitSettings, check_solvable
 from tramdag.fitting.stack import flatten, restore
@@ -19,6 +20,7 @@ __all__ = [
     "NodeHistory",
     "NodeReport",
     "check_solvable",
+    "fit_data_sets",
     "fit_nodes",
     "flatten",
     "hash_of_rows",

@@ -56,7 +56,9 @@ def fit_adam(
         Parameters and histories of all members.
     """
     training = Training(laws, flat, data, settings, seeds)
-    key = ", ".join(law.name for law in laws)
+    # data sets of another length train the same nodes in a stack of their own
+    names = ", ".join(dict.fromkeys(law.name for law in laws))
+    key = f"{names} on {data.rows.n} rows"
     earlier = None if journal is None else journal.read(key)
     if earlier is not None:
         training.resume(earlier)
