@@ -48,16 +48,18 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, pd.
     return folder, fit(folder, [1])
 
 
-def test_grouping_seeds_into_jobs_changes_no_number(together: Any, alone: Any) -> None:
+def test_grouping_seeds_into_jobs_changes_rounding_only(together: Any, alone: Any) -> None:
     for name in ("nodes", "history", "coefficients"):
         both = [
             tables[name].drop(columns="seconds", errors="ignore") for _, tables in (together, alone)
         ]
         one = both[0][both[0]["seed"] == 1].reset_index(drop=True)
-        pd.testing.assert_frame_equal(one, both[1], check_exact=True)
+        pd.testing.assert_frame_equal(one, both[1], rtol=1e-6, atol=1e-9)
 
 
-def test_grouping_seeds_into_jobs_changes_no_answer(together: Any, alone: Any) -> None:
+def test_grouping_seeds_into_jobs_changes_answers_by_rounding_only(
+    together: Any, alone: Any
+) -> None:
     questions: dict[str, Any] = {
         "interventions": [{"x1": 0.5}],
         "shifts": [{"node": "x3", "parent": "x2"}],
@@ -82,7 +84,7 @@ def test_grouping_seeds_into_jobs_changes_no_answer(together: Any, alone: Any) -
     for name, table in ask(together[0], [0, 1, 2]).items():
         one = table[table["seed"] == 1].reset_index(drop=True)
         expected = ask(alone[0], [1])[name]
-        pd.testing.assert_frame_equal(one, expected, check_exact=True, check_dtype=False)
+        pd.testing.assert_frame_equal(one, expected, rtol=1e-6, atol=1e-9, check_dtype=False)
 
 
 def test_coefficients_carry_the_status_and_the_interval_of_the_summary(together: Any) -> None:

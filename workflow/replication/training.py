@@ -1,4 +1,4 @@
-"""Fit a model with several seeds, each as if it were alone."""
+"""Fit a model with several seeds, side by side, each as if it were alone."""
 
 from __future__ import annotations
 
@@ -70,8 +70,9 @@ def fit_seeds(
 ) -> dict[str, pd.DataFrame]:
     """Fit one model per seed and save it as ``seed-<seed>.pt``.
 
-    Weights, splits and batches of a seed follow from (experiment, model, seed) alone, so neither
-    the other seeds of the job nor their order changes a number.
+    The seeds are one tensor program. Weights, splits and batches of a seed follow from
+    (experiment, model, seed) alone, so the other seeds of the job change its numbers by rounding
+    at most.
 
     Args:
         train: Training rows.
@@ -91,14 +92,15 @@ def fit_seeds(
     """
     folder.mkdir(parents=True, exist_ok=True)
     nodes, history, trajectories, coefficients, parameters = [], [], [], [], []
-    for seed in seeds:
-        rows = rows_of_seed(train, seed, by_seed=by_seed)
+    rows = [rows_of_seed(train, seed, by_seed=True) for seed in seeds] if by_seed else train
+    streams = [derive_seed(*identity, seed) for seed in seeds]
+    fits = td.fit_replicates(
+        td.spec_from_dict(spec), rows, seeds=streams, device=device, verbose=0, **settings
+    )
+    for seed, flow in zip(seeds, fits, strict=True):
         key = dict(zip(("experiment", "model"), identity, strict=True)) | {"seed": seed}
-        stream = derive_seed(*identity, seed)
-        flow = td.CausalFlowDAG(td.spec_from_dict(spec), seed=stream, device=device)
-        flow.fit(rows, seed=stream, verbose=0, progress=False, **settings)
         flow.save(folder / f"seed-{seed}.pt")
-        _log.info("seed %d, %d rows on %s:\n%s", seed, len(rows), device, flow.report)
+        _log.info("seed %d on %s:\n%s", seed, device, flow.report)
         nodes.append(_keyed(flow.report.nodes, key))
         history.append(_keyed(flow.history, key))
         trajectories.append(_keyed(name_products(flow.report.trajectories), key))
