@@ -82,6 +82,28 @@ class GaussianPair:
         """Variance of the mixture: mean of the variances plus variance of the means."""
         return (self.sd_a**2 + self.sd_b**2) / 2 + (self.mean_a - self.mean_b) ** 2 / 4
 
+    def critical_points(self) -> FloatArray:
+        """Return where the density is stationary, in increasing order.
+
+        One point is the mode; three are a mode, the dip and a mode. All lie between the means,
+        where the derivative changes its sign; bisection goes down to the rounding error.
+        """
+
+        def slope(x: FloatArray) -> FloatArray:
+            log_a, log_b = self._component_log_densities(x)
+            a = np.exp(log_a) * (self.mean_a - x) / self.sd_a**2
+            return a + np.exp(log_b) * (self.mean_b - x) / self.sd_b**2
+
+        ends = sorted((self.mean_a, self.mean_b))
+        grid = np.linspace(ends[0], ends[1], 10_001)
+        change = np.flatnonzero(np.diff(np.sign(slope(grid))))
+        low, high = grid[change], grid[change + 1]
+        for _ in range(60):
+            middle = (low + high) / 2
+            same = np.sign(slope(middle)) == np.sign(slope(low))
+            low, high = np.where(same, middle, low), np.where(same, high, middle)
+        return (low + high) / 2
+
     def draw(self, mix: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
         """Map the three latents to x; all arrays have shape ``(n,)``."""
         return np.where(mix < 0.5, self.mean_a + self.sd_a * a, self.mean_b + self.sd_b * b)

@@ -87,6 +87,11 @@ class VacaTriangle(InvertibleModel):
         sd = np.sqrt(nodes**2 @ np.array([0.0, ROOT.variance, 1, 1]))
         return pd.DataFrame({"mean": mean, "sd": sd}, index=list(self.columns))
 
+    def true_modes(self) -> dict[str, tuple[float, float, float]]:
+        """Return mode, dip and mode of each bimodal root."""
+        low, dip, high = ROOT.critical_points()
+        return {"x1": (float(low), float(dip), float(high))}
+
     def true_interventional_density(self, x3: ArrayLike, x2: float) -> FloatArray:
         """Return the density p(x3 | do(x2)), an even mixture of two Gaussians, at points x3."""
         shift = X3_ON_X2 * float(x2)

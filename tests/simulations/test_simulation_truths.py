@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 from simulations import Carefl4, TriangleContinuous, TriangleMixed, VacaTriangle
 from simulations.carefl import ALPHAS, X_OBS
@@ -16,6 +16,20 @@ WITH_MOMENTS = [
     VacaTriangle(),
     Carefl4(),
 ]
+
+
+def test_vaca_has_its_modes_where_the_density_is_stationary():
+    process = VacaTriangle()
+    mean, sd = [-2.0, 1.5], [np.sqrt(1.5), 1.0]
+    low, dip, high = process.true_modes()["x1"]
+    for point, sign, bounds in ((low, -1, (-3, -1)), (dip, 1, (-1, 1)), (high, -1, (1, 3))):
+        found = optimize.minimize_scalar(
+            lambda x, sign=sign: sign * stats.norm(mean, sd).pdf(x).mean(),
+            bounds=bounds,
+            method="bounded",
+            options={"xatol": 1e-10},
+        )
+        assert point == pytest.approx(found.x, abs=1e-6)
 
 
 @pytest.mark.parametrize("do", [None, {"x1": -1.0}, {"x2": 0.5}, {"x1": 0.3, "x2": -0.2}], ids=str)
