@@ -58,6 +58,20 @@ def test_a_verdict_follows_from_tolerance_and_spread(values: list[float], verdic
     assert judge(claim(), tables(values)).verdict == verdict
 
 
+def test_a_claim_about_two_models_is_about_their_difference_seed_by_seed() -> None:
+    ours = pd.DataFrame({"seed": [0, 0, 1, 1, 2], "estimate": [1.0, 3.0, 2.0, 2.0, 9.0]})
+    theirs = pd.DataFrame({"seed": [1, 0], "estimate": [2.5, 4.0]})
+    table = pd.concat([ours.assign(model="ls"), theirs.assign(model="cnf")], ignore_index=True)
+    found = judge(
+        claim(against={"model": "cnf"}, relation="at most", target=0.0, tolerance=0.0),
+        {"l2": table.assign(experiment="toy")},
+    )
+    # seed 0: 2 - 4, seed 1: 2 - 2.5; seed 2 has no counterpart
+    assert found.estimate == pytest.approx(-1.25)
+    assert found.spread == pytest.approx(1.5 / np.sqrt(2))
+    assert (found.seeds, found.verdict) == (2, "holds")
+
+
 @pytest.mark.parametrize(
     ("values", "verdict"),
     [

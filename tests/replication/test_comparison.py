@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
 from replication.comparison import (
     compare_answers,
@@ -53,6 +54,24 @@ def test_a_perfect_model_has_no_divergence(vaca: Any) -> None:
     divergence = table[table["metric"] == "kl"]
     assert set(divergence["node"]) == {"x1", "x2", "x3", "joint"}
     assert (divergence["value"] == 0).all()
+
+
+def test_a_perfect_model_has_the_modes_of_the_truth_and_a_normal_law_none(
+    vaca: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def modes() -> pd.Series:
+        table = compare_laws(vaca, vaca.generator, n=500, stream=1)
+        return table[table["metric"] == "mode over dip"].iloc[0]
+
+    found = modes()
+    assert found["node"] == "x1"
+    # the mixture at its stationary points, by scipy
+    density = norm([-2.0, 1.5], [np.sqrt(1.5), 1.0]).pdf
+    low, dip, high = (density(x).mean() for x in vaca.generator.true_modes()["x1"])
+    assert found["value"] == found["floor"] == pytest.approx(min(low, high) / dip, rel=1e-12)
+    normal = lambda df: pd.DataFrame(norm(-0.25, 2.0).logpdf(df), columns=df.columns)  # noqa: E731
+    monkeypatch.setattr(vaca, "node_log_prob", normal)
+    assert modes()["value"] < 1
 
 
 def test_a_perfect_sample_is_as_far_away_as_the_floor(vaca: Any) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,7 @@ class Claim:
     transform: str
     interval: str
     note: str
+    against: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def identity(self) -> tuple[str | None, str | None]:
@@ -201,15 +202,25 @@ def scorecard(claims: list[Claim], tables: Mapping[str, pd.DataFrame], *, run: s
 
 def _rows(claim: Claim, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """The rows that a claim is about, with the columns value, seed and reference."""
-    table = tables[claim.table]
-    for column in [*claim.where, claim.column]:
+    rows = _selected(claim, tables[claim.table], claim.where)
+    if not claim.against:
+        return rows
+    # both models of a seed saw the same rows: what differs is the difference seed by seed
+    other = _selected(claim, tables[claim.table], {**claim.where, **claim.against})
+    ours, theirs = (part.groupby("seed")["value"].mean() for part in (rows, other))
+    difference = (ours - theirs).dropna()
+    return difference.reset_index().assign(reference=np.nan)
+
+
+def _selected(claim: Claim, table: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
+    for column in [*where, claim.column]:
         if column not in table:
             raise ValueError(
                 f"claim {claim.id!r}: the table {claim.table!r} has no column {column!r}; columns "
                 f"are {', '.join(table.columns)}."
             )
     chosen = pd.Series(True, index=table.index)
-    for column, wanted in claim.where.items():
+    for column, wanted in where.items():
         alternatives = wanted if isinstance(wanted, list) else [wanted]
         chosen &= table[column].isin([x for x in alternatives if x is not None]) | (
             table[column].isna() & (None in alternatives)

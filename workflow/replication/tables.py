@@ -117,9 +117,11 @@ LAYOUTS: dict[str, Layout] = {
     "l1": Layout(
         title="L1: distance of the observational law",
         note="kl: Kullback-Leibler divergence of the model from the truth, nats; wasserstein: in "
-        "units of the node, floor is that of two samples of the truth; nll: nats per row. A node "
-        "whose law has atoms, such as an age clipped to a range, has no density and no kl, and "
-        "neither has the joint law with it.",
+        "units of the node, floor is that of two samples of the truth; nll: nats per row; mode "
+        "over dip: density at the lower mode of the truth over that at the dip between its modes, "
+        "above 1 only for a law with a dip there, floor is the truth's. A node whose law has "
+        "atoms, such as an age clipped to a range, has no density and no kl, and neither has the "
+        "joint law with it.",
         keys=("metric", "node"),
         value="value",
         others={"mc_error": "mean", "floor": "first"},
