@@ -41,6 +41,7 @@ include: "workflow/rules/fit.smk"
 include: "workflow/rules/crosscheck.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/coverage.smk"
+include: "workflow/rules/monte_carlo.smk"
 include: "workflow/rules/diagnose.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/named_figures.smk"
@@ -64,6 +65,8 @@ localrules:
     history,
     marginals,
     mechanisms,
+    monte_carlo_figure,
+    monte_carlo_summary,
     named_figure,
     scorecard,
     shift_curves,

@@ -53,9 +53,14 @@ COLUMNS = (
 _STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
     "mean": lambda values: float(np.mean(values)),
     "max": lambda values: float(np.max(values)),
+    "rms": lambda values: float(np.sqrt(np.mean(np.square(values)))),
     "sd": lambda values: float(np.std(values, ddof=1)) if len(values) > 1 else math.nan,
     "range": lambda values: float(np.ptp(values)),
 }
+
+
+_STUDIES = ("cohorts", "coverage", "monte_carlo")
+"""Tables of studies on fresh data sets."""
 
 
 @dataclass(frozen=True)
@@ -248,7 +253,7 @@ def _interval(
 def _training_rows(claim: Claim, tables: Mapping[str, pd.DataFrame]) -> float:
     """Training rows of the model that a claim is about, NaN for a claim about no model."""
     experiment, model = claim.identity
-    # the data sets of a study of coverage have a size of their own
-    fits = tables["coverage" if claim.table == "coverage" else "fits"]
+    # the data sets of a study have a size of their own
+    fits = tables[claim.table if claim.table in _STUDIES else "fits"]
     rows = fits.loc[(fits["experiment"] == experiment) & (fits["model"] == model), "n"]
     return float(rows.max()) if len(rows) else math.nan

@@ -17,7 +17,7 @@ from replication.questions import effect_label
 from replication.reference import replicate_rows
 from replication.training import name_products
 
-__all__ = ["INTERVAL_COLUMNS", "flow_intervals", "replicate_intervals"]
+__all__ = ["INTERVAL_COLUMNS", "estimated_effect", "flow_intervals", "replicate_intervals"]
 
 INTERVAL_COLUMNS = (
     "node",
@@ -142,17 +142,39 @@ def _effect_row(
 ) -> dict[str, Any]:
     if population is None:
         raise ValueError(f"the effect {effect_label(effect)} needs the rows it is averaged over.")
+    row = estimated_effect(flow, effect, population, level=level)
+    known = np.isfinite(row["lower"]) and np.isfinite(row["upper"])
+    return {
+        "node": effect["outcome"],
+        "parameter": "ATE",
+        "parent": effect["treatment"],
+        "level": effect["at_most"],
+        "interval": "Wald" if known else "none",
+        **{name: row[name] for name in ("estimate", "std_error", "lower", "upper")},
+    }
+
+
+def estimated_effect(
+    flow: td.CausalFlowDAG,
+    effect: Mapping[str, Any],
+    population: pd.DataFrame,
+    *,
+    level: float,
+) -> dict[str, Any]:
+    """The average effect over these very rows, with its delta-method interval.
+
+    Args:
+        flow: A fitted flow.
+        effect: ``{"treatment", "outcome", "at_most"}``.
+        population: The rows.
+        level: Nominal level.
+
+    Returns:
+        estimate, std_error, lower, upper and note, which says why there is no interval.
+    """
     treatment, outcome, at_most = effect["treatment"], effect["outcome"], effect["at_most"]
     found = flow.effect(
         outcome, treatment, data=population, of=lambda y: y <= at_most, rows="fixed", level=level
     ).summary.set_index("quantity")
-    row = {name: found[name]["ate"] for name in ("estimate", "std_error", "lower", "upper")}
-    known = np.isfinite(row["lower"]) and np.isfinite(row["upper"])
-    return {
-        "node": outcome,
-        "parameter": "ATE",
-        "parent": treatment,
-        "level": at_most,
-        "interval": "Wald" if known else "none",
-        **row,
-    }
+    columns = ("estimate", "std_error", "lower", "upper", "note")
+    return {name: found.loc["ate", name] for name in columns}

@@ -14,6 +14,7 @@ from typing import Any
 from replication.chunks import chunk_label, chunks, seeds_of
 from replication.config import ConfigError
 from replication.coverage_plan import Coverage, load_coverage
+from replication.monte_carlo_plan import MonteCarlo, load_monte_carlo
 from replication.question_checks import check_figures, check_questions
 from replication.spec_checks import check_spec
 
@@ -22,6 +23,7 @@ __all__ = [
     "Data",
     "Experiment",
     "Model",
+    "MonteCarlo",
     "chunk_label",
     "has_main_effects_only",
     "is_classical",
@@ -116,6 +118,7 @@ class Experiment:
     odds_ratios: Sequence[Mapping[str, Any]] = ()
     counterfactuals: Mapping[str, Any] = field(default_factory=dict)
     coverage: Coverage | None = None
+    monte_carlo: MonteCarlo | None = None
     figures: Sequence[str] = ()
 
     @property
@@ -246,6 +249,7 @@ def _experiment(name: str, entry: Mapping[str, Any], config: Mapping[str, Any]) 
             exact=[key for key, model in models.items() if model.exact],
             limits=config["limits"],
         ),
+        monte_carlo=load_monte_carlo(name, entry, limits=config["limits"]),
         figures=entry["figures"],
     )
     check_questions(experiment)

@@ -196,6 +196,7 @@ _FIGURE_NEEDS = {
     "effects": "effects",
     "forecasts": "counterfactuals.interventions",
     "mechanisms": "conditionals",
+    "monte_carlo": "monte_carlo",
     "shift_curves": "shifts",
 }
 

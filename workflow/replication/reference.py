@@ -33,10 +33,12 @@ from simulations import REGISTRY
 from simulations.scm import StructuralModel
 
 __all__ = [
+    "COHORT_OFFSET",
     "FLOOR_OFFSET",
     "FRESH_OFFSET",
     "TRIAL_LAW",
     "answer_truth",
+    "cohort_rows",
     "least_false_rows",
     "make_generator",
     "misspecified_nodes",
@@ -57,6 +59,9 @@ FRESH_OFFSET, FLOOR_OFFSET, TRUTH_OFFSET = 5_000, 7_000, 6_000
 COVERAGE_OFFSET, LEAST_FALSE_OFFSET = 4_000, 8_000
 """Streams of the fresh data sets of a study of coverage, by steps of the training stride, and of
 the large sample that stands for infinitely many rows."""
+
+COHORT_OFFSET = 3_500
+"""Streams of the cohorts of a Monte Carlo study, by steps of the training stride."""
 
 TRIAL_LAW, PUBLISHED_TRUTH = "trial law", "published truth"
 """Populations of an average effect beside the trial's rows: the law they come from, and that law
@@ -97,6 +102,12 @@ def training_rows(process: Mapping[str, Any], *, n: int, seeds: Sequence[int]) -
 def replicate_rows(process: Mapping[str, Any], *, n: int, replicate: int) -> pd.DataFrame:
     """Rows of one fresh data set of a study of coverage; no model trains or is judged on them."""
     offset = TRAIN_STRIDE * replicate + COVERAGE_OFFSET
+    return make_generator(process).observational(n, seed_offset=offset)
+
+
+def cohort_rows(process: Mapping[str, Any], *, n: int, cohort: int) -> pd.DataFrame:
+    """Rows of one cohort of a Monte Carlo study, the same ones for every model."""
+    offset = TRAIN_STRIDE * cohort + COHORT_OFFSET
     return make_generator(process).observational(n, seed_offset=offset)
 
 

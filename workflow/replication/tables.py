@@ -12,6 +12,7 @@ import pandas as pd
 from replication.questions import COLUMNS
 
 __all__ = [
+    "COHORT_COLUMNS",
     "LAYOUTS",
     "TRUTH_COLUMNS",
     "Layout",
@@ -55,6 +56,12 @@ class Layout:
 
 TRUTH_COLUMNS = ("experiment", *COLUMNS["effects"])
 """Columns of the tidy table of the generators' average effects."""
+
+COHORT_COLUMNS = (
+    *("experiment", "variant", "model", "seed", "effect", "estimate", "std_error"),
+    *("lower", "upper", "note", "truth", "error", "covered", "n"),
+)
+"""Columns of the tidy table of Monte Carlo studies, a row per cohort; seed numbers the cohorts."""
 
 LAYOUTS: dict[str, Layout] = {
     "fits": Layout(
@@ -198,6 +205,41 @@ LAYOUTS: dict[str, Layout] = {
                 "bias_error",
                 "sd",
                 "mean_std_error",
+            ),
+            "first",
+        ),
+        by_seed=False,
+    ),
+    "monte_carlo": Layout(
+        title="Average effects over fresh cohorts",
+        note="Every model is fitted to the same cohorts of n rows; each *_error is the Monte Carlo "
+        "error of the number before it. coverage is that of 95 % delta-method intervals. farther "
+        "is the share of cohorts in which the first model of the study is nearer to the truth, "
+        "rmse_difference the rmse minus that of the first model, both paired by cohort. note "
+        "counts the cohorts without an estimate or an interval.",
+        keys=("variant", "effect"),
+        value="bias",
+        others=dict.fromkeys(
+            (
+                "bias_error",
+                "sd",
+                "sd_error",
+                "rmse",
+                "rmse_error",
+                "coverage",
+                "coverage_error",
+                "mean_std_error",
+                "truth",
+                "mean",
+                "farther",
+                "farther_error",
+                "rmse_difference",
+                "rmse_difference_error",
+                "n",
+                "cohorts",
+                "estimates",
+                "intervals",
+                "note",
             ),
             "first",
         ),

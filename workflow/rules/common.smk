@@ -15,6 +15,7 @@ TABLES = {
     "l3": "L3 errors",
     "forecasts": "L3 forecasts of ordinal counterfactuals",
     "coverage": "coverage of intervals",
+    "monte_carlo": "average effects over fresh cohorts",
 }
 
 
@@ -24,6 +25,8 @@ wildcard_constraints:
     model="|".join(sorted({m for e in EXPERIMENTS.values() for m in e.models})),
     seeds=r"\d+(-\d+)?",
     replicates=r"\d+(-\d+)?",
+    cohorts=r"\d+(-\d+)?",
+    variant="[a-z0-9-]+",
     table="|".join(TABLES),
 
 
@@ -173,6 +176,14 @@ def covered_spec(wildcards):
     return experiment_of(wildcards).models[coverage_of(wildcards).model].spec
 
 
+def monte_carlo_of(wildcards):
+    return experiment_of(wildcards).monte_carlo
+
+
+def variant_of(wildcards):
+    return monte_carlo_of(wildcards).variants[wildcards.variant]
+
+
 def table_pages():
     """Every table as a page for readers, in both formats."""
     return [f"<results>/tables/{name}.{suffix}" for name in TABLES for suffix in ("md", "html")]
@@ -184,6 +195,15 @@ def coverage_studies():
         f"<results>/coverage/{name}/summary.csv"
         for name, experiment in EXPERIMENTS.items()
         if experiment.coverage
+    ]
+
+
+def monte_carlo_studies(name):
+    """The table by that name of every Monte Carlo study."""
+    return [
+        f"<results>/monte_carlo/{experiment.name}/{name}.csv"
+        for experiment in EXPERIMENTS.values()
+        if experiment.monte_carlo
     ]
 
 

@@ -16,10 +16,12 @@ rule tables:
             "<results>/crosscheck/{experiment}/{model}/{seeds}/compared.csv"
         ),
         coverage=coverage_studies(),
+        monte_carlo=monte_carlo_studies("summary"),
+        cohorts=monte_carlo_studies("cohorts"),
         truth=truths("effects"),
         true_coefficients=truths("coefficients"),
     output:
-        tidy=[f"<results>/tables/{name}.csv" for name in [*TABLES, "truth"]],
+        tidy=[f"<results>/tables/{name}.csv" for name in [*TABLES, "cohorts", "truth"]],
     log:
         "<logs>/tables.log",
     conda:

@@ -6,7 +6,7 @@ from typing import Any
 
 from replication.job import read_tables, run_script, write_csv
 from replication.odds_ratios import odds_ratio_table
-from replication.tables import LAYOUTS, TRUTH_COLUMNS, with_truth
+from replication.tables import COHORT_COLUMNS, LAYOUTS, TRUTH_COLUMNS, with_truth
 
 
 def tables(
@@ -27,7 +27,10 @@ def tables(
         inputs: Parts of each table by its name.
     """
     collected = {
-        name: read_tables(parts, columns=LAYOUTS[name].columns) for name, parts in inputs.items()
+        name: read_tables(
+            parts, columns=COHORT_COLUMNS if name == "cohorts" else LAYOUTS[name].columns
+        )
+        for name, parts in inputs.items()
     }
     collected["truth"] = read_tables(truth, columns=TRUTH_COLUMNS)
     if true_coefficients:
