@@ -105,6 +105,13 @@ def test_dependence_on_the_seed_is_the_range() -> None:
     assert judge(claim(statistic="range"), tables([0.3, 1.2, 0.7])).estimate == pytest.approx(0.9)
 
 
+def test_the_root_mean_square_holds_bias_and_spread_together() -> None:
+    found = judge(claim(statistic="rms"), tables([0.3, -1.2, 0.7]))
+    assert found.estimate == pytest.approx(
+        np.hypot(np.mean([0.3, -1.2, 0.7]), np.std([0.3, -1.2, 0.7]))
+    )
+
+
 def test_numbers_can_be_transformed_first() -> None:
     assert judge(claim(transform="exp"), tables([0.0])).estimate == 1.0
     assert judge(claim(transform="absolute"), tables([-1.0])).estimate == 1.0

@@ -198,7 +198,80 @@ def test_the_coverage_of_an_effect_needs_a_fixed_population() -> None:
         load(coverage=STUDY, effects=[effect])
 
 
-@pytest.mark.parametrize("figure", ["coverage", "forecasts"])
+TREATED = {
+    "x1": {"kind": "continuous"},
+    "x2": {"kind": "ordinal", "levels": 2, "parents": {"x1": "ls"}},
+    "x3": {"kind": "ordinal", "levels": 4, "parents": {"x1": "cs", "x2": "ls"}},
+}
+EFFECT = {"treatment": "x2", "outcome": "x3", "at_most": 1}
+COHORTS = {"models": ["m"], "cohorts": 300, "rows": 1275, "cohorts_per_job": 120}
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> str:
+    (tmp_path / "trial.csv").touch()
+    return str(tmp_path / "trial.csv")
+
+
+def test_a_monte_carlo_study_is_cut_into_jobs_and_no_cohort_is_lost(trial: str) -> None:
+    data = {"process": "vaca", "rows": 1000, "trial": trial}
+    study = load(TREATED, data=data, effects=[EFFECT], monte_carlo=COHORTS).monte_carlo
+    assert study is not None
+    assert study.chunks() == ["0-119", "120-239", "240-299"]
+    assert study.level == 0.95
+    (variant,) = study.variants.items()
+    assert variant[0] == "vaca"
+    assert variant[1].trial == trial
+
+
+def test_limits_lower_a_monte_carlo_study_too(trial: str) -> None:
+    variants = {"a": {"arguments": {"seed": 1}, "trial": trial}}
+    study = load(
+        TREATED,
+        effects=[EFFECT],
+        monte_carlo=COHORTS | {"variants": variants},
+        top={"limits": {"rows": 300, "replicates": 5}},
+    ).monte_carlo
+    assert study is not None
+    assert (study.cohorts, study.rows) == (5, 300)
+    assert study.variants["a"].generator == {"name": "vaca", "arguments": {"seed": 1}}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"effects": []}, "the study is about average effects"),
+        ({"monte_carlo": COHORTS | {"models": ["n"]}}, r"'n' is no model .* such are m"),
+        ({"data": {"process": "vaca", "rows": 1000}}, "needs a fixed population"),
+    ],
+)
+def test_a_monte_carlo_study_without_what_it_needs_is_refused(
+    change: dict[str, Any], message: str, trial: str
+) -> None:
+    entry: dict[str, Any] = {
+        "data": {"process": "vaca", "rows": 1000, "trial": trial},
+        "effects": [EFFECT],
+        "monte_carlo": COHORTS,
+    }
+    with pytest.raises(ConfigError, match=rf"monte_carlo.*{message}"):
+        load(TREATED, **entry | change)
+
+
+def test_a_monte_carlo_study_needs_a_process(trial: str) -> None:
+    with pytest.raises(ConfigError, match="need a process to draw them from"):
+        load(TREATED, data={"file": trial}, effects=[EFFECT], monte_carlo=COHORTS)
+
+
+def test_a_mediator_between_treatment_and_outcome_is_refused(trial: str) -> None:
+    mediated = TREATED | {"x1": {"kind": "continuous", "parents": {"x0": "ls"}}}
+    mediated["x0"] = {"kind": "ordinal", "levels": 2}
+    data = {"process": "vaca", "rows": 1000, "trial": trial}
+    effect = EFFECT | {"treatment": "x0"}
+    with pytest.raises(ConfigError, match="'x0' also acts on 'x3' by way of 'x1'"):
+        load(mediated, data=data, effects=[effect], monte_carlo=COHORTS)
+
+
+@pytest.mark.parametrize("figure", ["coverage", "forecasts", "monte_carlo"])
 def test_a_new_figure_without_its_study_is_refused(figure: str) -> None:
     with pytest.raises(ConfigError, match=f"'{figure}' draws .*, of which there are none"):
         load(figures=[figure])

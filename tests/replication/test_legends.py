@@ -16,6 +16,7 @@ from replication.figures_curves import draw_counterfactuals, draw_shift_curves
 from replication.figures_effects import draw_effects
 from replication.figures_fits import draw_calibration, draw_dag, draw_forest
 from replication.figures_forecasts import draw_forecasts
+from replication.figures_monte_carlo import draw_monte_carlo
 from replication.figures_training import draw_history, draw_trajectories
 from replication.metrics import histogram
 
@@ -151,6 +152,15 @@ def calibration(panels: int) -> Figure:
     return draw_calibration(table, titles=TITLES, nodes=["y"])
 
 
+def monte_carlo(panels: int) -> Figure:
+    values = np.random.default_rng(1).normal(size=30)
+    names = [f"v{i}" for i in range(panels)]
+    table = pd.concat([runs(pd.DataFrame({"estimate": values})).assign(variant=v) for v in names])
+    found = pd.DataFrame([{"variant": v, "model": m} for v in names for m in TITLES])
+    found = found.assign(truth=0.1, mean=0.0, bias=-0.1, sd=1.0, estimates=30, effect="x on y")
+    return draw_monte_carlo(table.assign(effect="x on y"), found, titles=TITLES, effect="x on y")
+
+
 DRAWN: tuple[Callable[[int], Figure], ...] = (
     calibration,
     counterfactuals,
@@ -162,6 +172,7 @@ DRAWN: tuple[Callable[[int], Figure], ...] = (
     forest,
     history,
     marginals,
+    monte_carlo,
     shift_curves,
     trajectories,
 )

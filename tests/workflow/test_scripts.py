@@ -146,16 +146,27 @@ def test_the_three_levels_measure_what_they_say(results: Path) -> None:
 
 def test_tables_and_scorecard_follow_from_the_parts(results: Path, tmp_path: Path) -> None:
     levels = ("l1", "l2", "l3", "forecasts")
-    names = ("fits", "coefficients", "effects", "odds_ratios", *levels, "crosscheck", "coverage")
+    names = (
+        "fits",
+        "coefficients",
+        "effects",
+        "odds_ratios",
+        *levels,
+        "crosscheck",
+        "coverage",
+        "monte_carlo",
+    )
     parts = {
         "fits": [str(results / "nodes.csv")],
         "coefficients": [str(results / "coefficients.csv")],
         "effects": [str(results / "estimated_effects.csv")],
         "crosscheck": [],
         "coverage": [],
+        "monte_carlo": [],
+        "cohorts": [],
         **{level: [str(results / f"{level}.csv")] for level in levels},
     }
-    tidy = [str(tmp_path / f"{name}.csv") for name in (*names, "truth")]
+    tidy = [str(tmp_path / f"{name}.csv") for name in (*names, "cohorts", "truth")]
     script("tables")(
         truth=[str(results / "true_effects.csv")],
         true_coefficients=[str(results / "true_coefficients.csv")],

@@ -97,13 +97,30 @@ def cohort_estimates(
         for cohort in cohorts:
             key = {"cohort": cohort, "effect": effect_label(effect)}
             if cohort in flows:
-                found.append(key | estimated_effect(flows[cohort], effect, population, level=level))
+                found.append(key | _estimate(flows[cohort], effect, population, level=level))
             else:
                 found.append(key | {"note": reasons[cohort]})
     return pd.DataFrame(found, columns=list(ESTIMATE_COLUMNS))
 
 
+def _estimate(
+    flow: td.CausalFlowDAG, effect: Mapping[str, Any], population: pd.DataFrame, *, level: float
+) -> dict[str, Any]:
+    """The average effect; without an interval it is a difference of two means of a pmf."""
+    outcome = effect["outcome"]
+    if flow.conditionals[outcome].is_classical:
+        return estimated_effect(flow, effect, population, level=level)
+    control, treated = (
+        flow.pmf(population, outcome, do={effect["treatment"]: arm})
+        .iloc[:, : effect["at_most"] + 1]
+        .sum(axis=1)
+        .mean()
+        for arm in (0, 1)
+    )
+    return {"estimate": treated - control, "note": f"no interval: networks in {outcome}"}
+
+
 def _reason_against(table: pd.DataFrame) -> str:
     """Why no model can be fitted to a table, or nothing."""
     constant = [str(name) for name in table if np.ptp(table[name].to_numpy()) == 0]
-    return f"{', '.join(constant)} is constant in this cohort" if constant else ""
+    return f"no estimate: {', '.join(constant)} constant" if constant else ""

@@ -24,13 +24,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["KEYS", "NO_INTERVAL", "summarise_cohorts", "with_errors"]
+__all__ = ["KEYS", "summarise_cohorts", "with_errors"]
 
 KEYS = ["variant", "effect"]
 """What tells the estimands of a study apart."""
-
-NO_INTERVAL = "no interval"
-"""What stands in place of a coverage that does not exist."""
 
 
 def with_errors(estimates: pd.DataFrame, truths: Mapping[tuple[str, str], float]) -> pd.DataFrame:
@@ -141,13 +138,8 @@ def _against(own: pd.Series, first: pd.Series, *, is_first: bool) -> dict[str, f
 def _note(own: pd.DataFrame) -> str:
     """What is missing in some or all of the cohorts, and why."""
     n, missing = len(own), int(own["error"].isna().sum())
-    bare = n - missing - int(own["covered"].notna().sum())
-    said = []
-    if missing:
-        said.append(f"no estimate in {missing} of {n} cohorts")
-    if bare == n:
-        said.append(NO_INTERVAL)
-    elif bare:
-        said.append(f"{NO_INTERVAL} in {bare} of {n} cohorts")
-    reasons = [str(reason) for reason in own["note"].dropna().unique() if reason]
-    return "; ".join([*said, *(reasons if said else [])])
+    said = [f"no estimate in {missing} of {n} cohorts"] if missing else []
+    reasons = own["note"][own["covered"].isna() & own["note"].notna()].value_counts(sort=False)
+    for reason, count in reasons.items():
+        said.append(str(reason) if count == n else f"in {count} of {n} cohorts {reason}")
+    return "; ".join(said)
