@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from replication.config import ConfigError, complete_config, load_schema
 
@@ -16,7 +17,8 @@ CONFIG = Path(__file__).parents[2] / "workflow" / "config"
 def read(*names: str) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for name in names:
-        merged |= yaml.safe_load((CONFIG / f"{name}.yaml").read_text(encoding="utf-8"))
+        content = yaml.safe_load((CONFIG / f"{name}.yaml").read_text(encoding="utf-8"))
+        update_config(merged, content)  # as Snakemake puts one file on top of another
     return merged
 
 
