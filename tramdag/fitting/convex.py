@@ -6,7 +6,7 @@ import abc
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tramdag.data import Values
 from tramdag.fitting.gram import WeightedGram
+from tramdag.fitting.single import SingleLikelihood
 from tramdag.node import Conditional
 
 __all__ = ["ConvexLikelihood", "Local", "encoded_blocks", "in_double"]
@@ -155,6 +156,15 @@ class ConvexLikelihood(abc.ABC):
         """
 
     @abc.abstractmethod
+    def single(self) -> SingleLikelihood:
+        """The same function for NumPy, of a single replicate."""
+
+    def _single_weights(self) -> tuple[np.ndarray | None, float]:
+        assert self.n_replicates == 1
+        weights = None if self.weights is None else self.weights[0].numpy()
+        return weights, float(self.total[0])
+
+    @abc.abstractmethod
     def local(self, psi: np.ndarray) -> Local:
         """Derivatives of every row's weighted log-likelihood, for a single replicate."""
 
@@ -165,14 +175,11 @@ class ConvexLikelihood(abc.ABC):
             scores = torch.empty_like(scores).index_copy_(0, self.order, scores)
         return scores.numpy()
 
-    def __call__(self, psi: np.ndarray, *, order: int) -> tuple[np.ndarray, ...]:
+    def __call__(self, psi: np.ndarray, *, order: int) -> tuple[Any, ...]:
         """Mean value at one psi of a single replicate, with ``order=2`` gradient and Hessian."""
-        at = torch.from_numpy(np.asarray(psi)).unsqueeze(0)
-        predictors = self.predict(at)
-        terms = [self.value(at, predictors).numpy()]
-        if order == 2:
-            terms += self.derivatives(at, predictors)
-        return tuple(term[0] for term in terms)
+        single, at = self.single(), np.asarray(psi)
+        value, rows = single.evaluate(at)
+        return (value, *single.derivatives(at, rows)) if order == 2 else (value,)
 
     def shift_gram(self) -> Tensor:
         """Weighted Gram matrix of a constant and the shift columns, ``(B, 1 + p, 1 + p)``."""

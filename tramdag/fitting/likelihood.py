@@ -28,6 +28,7 @@ from typing_extensions import override
 from tramdag.data import Values
 from tramdag.fitting.convex import ConvexLikelihood, Local, encoded_blocks, in_double
 from tramdag.fitting.gram import WeightedGram
+from tramdag.fitting.single import SingleContinuous, SingleOrdinal, ordinal_derivatives
 from tramdag.node import Conditional, ContinuousConditional, OrdinalConditional
 from tramdag.transforms import BOUND, positive
 
@@ -101,6 +102,13 @@ class ContinuousLikelihood(ConvexLikelihood):
         return gradient / total[:, None], hessian / total[:, None, None]
 
     @override
+    def single(self) -> SingleContinuous:
+        weights, total = self._single_weights()
+        return SingleContinuous(
+            self._design.numpy(), self._slopes.numpy(), weights=weights, total=total
+        )
+
+    @override
     def local(self, psi: np.ndarray) -> Local:
         z, slope = (part[0] for part in self.predict(torch.from_numpy(psi).unsqueeze(0)))
         F = torch.sigmoid(z)
@@ -142,8 +150,6 @@ class OrdinalLikelihood(ConvexLikelihood):
         self._shift_gram = WeightedGram(self.shift)
         ends = torch.bincount(self.level, minlength=self.levels).cumsum(0).tolist()
         self._slices = [slice(a, b) for a, b in pairwise([0, *ends])]
-        k = self.n_intercept
-        self._later = np.maximum.outer(np.arange(k), np.arange(k))
         # row k: the coefficients of theta_k in (a, gamma)
         self._cumulative = torch.ones(self.levels - 1, self.levels - 1, dtype=torch.float64).tril()
         self._set_weights(weights)
@@ -196,7 +202,6 @@ class OrdinalLikelihood(ConvexLikelihood):
         self, psi: Tensor, predictors: tuple[Tensor, Tensor]
     ) -> tuple[np.ndarray, np.ndarray]:
         upper, lower = predictors
-        k, n_replicates = self.n_intercept, len(psi)
         rows = upper.new_empty(4, *upper.shape)
         torch.sigmoid(-upper, out=rows[0])
         torch.sigmoid(lower, out=rows[1])
@@ -204,25 +209,18 @@ class OrdinalLikelihood(ConvexLikelihood):
         if self.weights is not None:
             rows *= self.weights
         sums = np.stack([(rows[..., s] @ self._design[s]).numpy() for s in self._slices])
-        # theta_k is the upper end of level k and the lower end of level k + 1
-        pull = sums[1:, 1] - sums[:-1, 0]
-        bend = sums[:-1, 2] + sums[1:, 3]
-        gradient = np.empty((n_replicates, self.n_parameters))
-        gradient[:, :k] = _sums_from(pull[..., 0]).T
-        gradient[:, k:] = -pull[..., 1:].sum(0)
-        hessian = np.empty((n_replicates, self.n_parameters, self.n_parameters))
-        hessian[:, :k, :k] = _sums_from(bend[..., 0]).T[:, self._later]
-        hessian[:, :k, k:] = -_sums_from(bend[..., 1:]).transpose(1, 0, 2)
-        hessian[:, k:, :k] = hessian[:, :k, k:].transpose(0, 2, 1)
-        hessian[:, k:, k:] = self._shift_gram(rows[2] + rows[3]).numpy()
-        if k > 1:
-            counts = self.counts[:, 1:-1].numpy()
-            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                odds = np.where(counts > 0, 1 / np.expm1(psi[:, 1:k].numpy()), 0.0)
-            gradient[:, 1:k] -= counts * odds
-            np.einsum("bii->bi", hessian)[:, 1:k] += counts * odds * (1 + odds)
+        gram = self._shift_gram(rows[2] + rows[3]).numpy()
+        gradient, hessian = ordinal_derivatives(psi.numpy(), sums, gram, self.counts.numpy())
         total = self.total.numpy()
         return gradient / total[:, None], hessian / total[:, None, None]
+
+    @override
+    def single(self) -> SingleOrdinal:
+        weights, total = self._single_weights()
+        counts = self.counts[0].numpy()
+        return SingleOrdinal(
+            self._design.numpy(), self._slices, counts, weights=weights, total=total
+        )
 
     @override
     def local(self, psi: np.ndarray) -> Local:
@@ -254,11 +252,6 @@ class OrdinalLikelihood(ConvexLikelihood):
         X_upper = X * (level < self.levels - 1).unsqueeze(-1)
         X_lower = X * (level > 0).unsqueeze(-1)
         return torch.cat([upper, -X_upper], -1), torch.cat([lower, -X_lower], -1)
-
-
-def _sums_from(parts: np.ndarray) -> np.ndarray:
-    """Sums over the first axis from each index to the end: from theta to offset and increments."""
-    return parts[::-1].cumsum(0)[::-1]
 
 
 def likelihood_of(
