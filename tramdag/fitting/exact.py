@@ -2,16 +2,10 @@ r"""Exact maximum likelihood for classical nodes: a safeguarded Newton method wi
 
 The negative log-likelihood is convex in offset, increments and weights
 (:mod:`tramdag.fitting.likelihood`), with the increments bounded below by zero.
-Every Newton step minimises the quadratic model subject to :math:`\gamma \ge 0`
-(:mod:`tramdag.fitting.quadratic`), followed by step halving. The maximum is global, so the answer
-does not depend on a seed, and the certificate (Karush-Kuhn-Tucker residual, Newton decrement) can
-be checked afterwards.
-
-Replicates of a fit, which share the rows and differ in the rows' weights, take their Newton steps
-together; each leaves the batch as soon as it has converged.
-
-References:
-    Nocedal and Wright (2006), Numerical Optimization, chapters 16 and 18.
+Newton's method under these bounds (:mod:`tramdag.fitting.newton`) finds a global maximum, so the
+answer does not depend on a seed, and the certificate (Karush-Kuhn-Tucker residual, Newton
+decrement) can be checked afterwards. Replicates of a fit, which share the rows and differ in the
+rows' weights, take their steps together (:mod:`tramdag.fitting.lockstep`).
 """
 
 from __future__ import annotations
@@ -27,22 +21,13 @@ from tramdag.data import Values
 from tramdag.fitting.convex import ConvexLikelihood
 from tramdag.fitting.gram import dependent_columns
 from tramdag.fitting.likelihood import likelihood_of
-from tramdag.fitting.quadratic import NewtonStep, bounded_newton_step, times
+from tramdag.fitting.lockstep import minima
+from tramdag.fitting.newton import KKT_TOLERANCE, Minima, minimum
 from tramdag.fitting.separation import Separation, find_separation, may_separate
 from tramdag.node import Conditional
 from tramdag.transforms import inverse_positive
 
 __all__ = ["KKT_TOLERANCE", "Certificate", "Solution", "fit_exact", "minimise", "solve", "write"]
-
-KKT_TOLERANCE = 1e-8
-"""A fit counts as converged below this residual, in nats per row and unit of psi."""
-
-_TARGET = 1e-13
-"""Newton goes on to here, to rounding error: quadratic convergence makes it one more step."""
-
-_MAX_STEPS = 100
-_MAX_HALVINGS = 60
-_SUFFICIENT_DECREASE = 1e-4
 
 _BATCH_NUMBERS = 2**22
 """Replicates times rows that are solved together: 32 MiB for each quantity of a row."""
@@ -217,9 +202,23 @@ def minimise(
         psi[held] = 0.0
         for index, at in (fixed or {}).items():
             psi[:, index], held[:, index] = at, True
-        solver = _Newton(part, psi, held)
-        solver.run()
-        parts.append(solver.solution(inestimable, separation=separation))
+        if part.n_replicates == 1:
+            found = minimum(part.single(), psi[0], bounded=part.bounded, held=held[0])
+        else:
+            found = minima(part, psi, held=held)
+        separations = _separations(part, found, held) if separation else {}
+        parts.append(
+            Solution(
+                psi=found.psi,
+                nll=found.value - part.constant,
+                steps=found.steps,
+                kkt_residual=found.kkt_residual,
+                newton_decrement=found.decrement * part.total.numpy(),
+                active=part.bounded & (found.psi == 0.0),
+                inestimable=inestimable,
+                separations=separations,
+            )
+        )
     return parts[0] if len(parts) == 1 else _joined(parts)
 
 
@@ -239,155 +238,14 @@ def _joined(parts: list[Solution]) -> Solution:
     )
 
 
-class _Newton:
-    """Newton's method for replicates in lockstep; what has converged leaves the batch.
-
-    What has the size of psi is handled by NumPy, whose calls cost less on small arrays.
-    """
-
-    def __init__(self, likelihood: ConvexLikelihood, psi: np.ndarray, held: np.ndarray) -> None:
-        self._whole, self._held = likelihood, held
-        self._bounded = likelihood.bounded
-        n_replicates = len(psi)
-        self._psi = psi.copy()
-        self._value, self._residual, self._decrement = np.full((3, n_replicates), np.inf)
-        self._steps = np.zeros(n_replicates, dtype=int)
-        self._last = NewtonStep(
-            np.zeros_like(psi), np.zeros_like(held), np.zeros(n_replicates, dtype=bool)
-        )
-
-    def run(self) -> None:
-        """Step until every replicate is at rounding error, or makes no progress."""
-        part, bounded = self._whole, self._bounded
-        live = np.arange(len(self._psi))
-        psi, held = self._psi.copy(), self._held
-        working = np.zeros_like(held)
-        predictors, value = _evaluate(part, psi)
-        for count in range(_MAX_STEPS + 1):
-            gradient, hessian = part.derivatives(torch.from_numpy(psi), predictors)
-            residual = _kkt_residual(psi, gradient, bounded, held)
-            step = bounded_newton_step(
-                psi, gradient, hessian, bounded=bounded, held=held, working=working
-            )
-            direction, working = step.direction, step.working
-            slope = (gradient * direction).sum(-1)
-            promised = -slope - 0.5 * (direction * times(hessian, direction)).sum(-1)
-            improved = residual < self._residual[live]
-            self._keep(live, improved, psi, value, residual, promised, step)
-            # at rounding level neither the value nor the residual improves any more
-            going = (residual > _TARGET) & ((residual > KKT_TOLERANCE) | improved)
-            if count == _MAX_STEPS or not going.any():
-                break
-            if not going.all():
-                live, part = live[going], part.replicates(torch.from_numpy(going))
-                psi, held, working, value, slope, direction = (
-                    part_[going] for part_ in (psi, held, working, value, slope, direction)
-                )
-            psi, predictors, value, moved = _search(part, psi, value, slope, direction, bounded)
-            self._steps[live[moved]] += 1
-            if not moved.all():
-                if not moved.any():
-                    break
-                kept = torch.from_numpy(moved)
-                live, part = live[moved], part.replicates(kept)
-                psi, held, working, value = (x[moved] for x in (psi, held, working, value))
-                predictors = (predictors[0][kept], predictors[1][kept])
-
-    def _keep(
-        self,
-        live: np.ndarray,
-        improved: np.ndarray,
-        psi: np.ndarray,
-        value: np.ndarray,
-        residual: np.ndarray,
-        promised: np.ndarray,
-        step: NewtonStep,
-    ) -> None:
-        if not improved.any():
-            return
-        best = live[improved]
-        self._psi[best], self._value[best] = psi[improved], value[improved]
-        self._residual[best] = residual[improved]
-        self._decrement[best] = np.maximum(promised[improved], 0.0)
-        self._last.direction[best] = step.direction[improved]
-        self._last.working[best] = step.working[improved]
-        self._last.damped[best] = step.damped[improved]
-
-    def solution(self, inestimable: np.ndarray, *, separation: bool) -> Solution:
-        """What was found."""
-        likelihood, psi = self._whole, self._psi
-        separations: dict[int, Separation] = {}
-        if separation:
-            immovable = self._held[:, likelihood.n_intercept :]
-            for b in np.flatnonzero(may_separate(likelihood, psi, self._last)):
-                one = slice(b, b + 1)
-                columns = np.flatnonzero(immovable[b]).tolist()
-                found = find_separation(likelihood.replicates(one), self._last[one], held=columns)
-                if found is not None:
-                    separations[int(b)] = found
-        return Solution(
-            psi=psi,
-            nll=self._value - likelihood.constant,
-            steps=self._steps,
-            kkt_residual=self._residual,
-            newton_decrement=self._decrement * likelihood.total.numpy(),
-            active=self._bounded & (psi == 0.0),
-            inestimable=inestimable,
-            separations=separations,
-        )
-
-
-def _evaluate(
-    likelihood: ConvexLikelihood, psi: np.ndarray
-) -> tuple[tuple[Tensor, Tensor], np.ndarray]:
-    at = torch.from_numpy(psi)
-    predictors = likelihood.predict(at)
-    return predictors, likelihood.value(at, predictors).numpy()
-
-
-def _kkt_residual(
-    psi: np.ndarray, gradient: np.ndarray, bounded: np.ndarray, held: np.ndarray
-) -> np.ndarray:
-    projected = np.where(bounded, psi - np.maximum(psi - gradient, 0.0), gradient)
-    return np.abs(np.where(held, 0.0, projected)).max(-1)
-
-
-def _search(
-    likelihood: ConvexLikelihood,
-    psi: np.ndarray,
-    value: np.ndarray,
-    slope: np.ndarray,
-    direction: np.ndarray,
-    bounded: np.ndarray,
-) -> tuple[np.ndarray, tuple[Tensor, Tensor], np.ndarray, np.ndarray]:
-    """Armijo step halving; near the optimum, where differences drown in rounding, the full step.
-
-    Returns:
-        New psi, its predictors and value, and which replicates moved.
-    """
-    noise = 64 * np.finfo(float).eps * np.maximum(np.abs(value), 1.0)
-
-    def attempt(
-        part: ConvexLikelihood, rows: np.ndarray | slice, length: float
-    ) -> tuple[np.ndarray, tuple[Tensor, Tensor], np.ndarray, np.ndarray]:
-        trial = psi[rows] + length * direction[rows]
-        trial[:, bounded] = np.maximum(trial[:, bounded], 0.0)
-        predictors, new = _evaluate(part, trial)
-        limit = value[rows] + _SUFFICIENT_DECREASE * length * slope[rows] + noise[rows]
-        return trial, predictors, new, np.isfinite(new) & (new <= limit)
-
-    found, predictors, values, moved = attempt(likelihood, slice(None), 1.0)
-    length = 1.0
-    for _ in range(_MAX_HALVINGS):
-        if moved.all():
-            break
-        length *= 0.5
-        rows = np.flatnonzero(~moved)
-        part = likelihood.replicates(torch.from_numpy(rows))
-        trial, parts, new, accepted = attempt(part, rows, length)
-        chosen = rows[accepted]
-        found[chosen], values[chosen], moved[chosen] = trial[accepted], new[accepted], True
-        kept = torch.from_numpy(accepted)
-        for whole, some in zip(predictors, parts, strict=True):
-            whole[torch.from_numpy(chosen)] = some[kept]
-    return found, predictors, values, moved
+def _separations(
+    likelihood: ConvexLikelihood, found: Minima, held: np.ndarray
+) -> dict[int, Separation]:
+    separations: dict[int, Separation] = {}
+    for b in np.flatnonzero(may_separate(likelihood, found.psi, found.last)):
+        one = slice(b, b + 1)
+        immovable = np.flatnonzero(held[b, likelihood.n_intercept :]).tolist()
+        direction = find_separation(likelihood.replicates(one), found.last[one], held=immovable)
+        if direction is not None:
+            separations[int(b)] = direction
+    return separations

@@ -18,10 +18,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.linalg
 import scipy.optimize
 import torch
 
-__all__ = ["NewtonStep", "bounded_newton_step", "times"]
+__all__ = ["NewtonStep", "bounded_newton_step", "newton_step", "times"]
 
 _LARGEST_DAMPING = 1e3
 """Relative to the diagonal; only a matrix that is not finite needs more."""
@@ -97,6 +98,50 @@ def bounded_newton_step(
         step.working[rows], step.damped[rows] = at_bound, damped_now[done]
         step.direction[rows] = np.where(at_bound, -psi[rows], position - start)
     return step
+
+
+def newton_step(
+    psi: np.ndarray,
+    gradient: np.ndarray,
+    hessian: np.ndarray,
+    *,
+    bounded: np.ndarray,
+    held: np.ndarray,
+    working: np.ndarray,
+) -> NewtonStep:
+    """:func:`bounded_newton_step` of one program, whose arguments lack the leading dimension."""
+    direction = np.where(working, -psi, 0.0)
+    right = -gradient if not direction.any() else -gradient - hessian @ direction
+    free = np.flatnonzero(~(working | held))
+    direction[free], damped = _solution(hessian[free[:, None], free], right[free])
+    lowest = np.where(bounded, -psi, -np.inf)
+    wrong = (direction < lowest).any()
+    if not wrong and working.any():
+        slope = (gradient + hessian @ direction)[working]
+        wrong = slope.min() < -1e-15 * max(np.abs(gradient).max(), 1.0)
+    if wrong:
+        start = np.where(held, 0.0, psi)
+        linear = hessian @ start - gradient
+        position, damped_now = _minima(
+            hessian[None], linear[None], bounded=bounded, held=held[None]
+        )
+        if np.isfinite(position).all():
+            working, damped = bounded & (position[0] == 0.0), bool(damped_now[0])
+            direction = np.where(working, -psi, position[0] - start)
+    direction = np.maximum(direction, lowest)
+    return NewtonStep(direction[None], working[None], np.array([damped]))
+
+
+def _solution(matrix: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Solve a positive definite system; and whether the matrix needed damping."""
+    if not len(right):
+        return right, False
+    _, solution, info = scipy.linalg.lapack.dposv(matrix, right)
+    if info == 0:
+        return solution, False
+    none = np.zeros((1, len(right)), dtype=bool)
+    factor, _ = _factor(matrix[None], none)
+    return torch.cholesky_solve(torch.from_numpy(right[:, None]), factor[0])[:, 0].numpy(), True
 
 
 def _minima(
