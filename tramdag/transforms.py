@@ -179,13 +179,13 @@ class Bernstein(LinearInBasis):
         inside = s.clamp(-BOUND, BOUND)
         t = (inside + BOUND) / (2 * BOUND)
         lower = self._bernstein(t, self._degree - 1)
-        # de Casteljau's step: b_{k,d} = (1 - t) b_{k,d-1} + t b_{k-1,d-1}, for k = 1..d
-        share = t.unsqueeze(-1) * lower
-        b = share + pad((lower - share)[..., 1:], (0, 1))
-        C = b.flip(-1).cumsum(-1).flip(-1)
+        # summed from k to d, de Casteljau's step b_{j,d} = (1 - t) b_{j,d-1} + t b_{j-1,d-1}
+        # leaves t b_{k-1,d-1} and the sum of b_{j,d-1} from k on
+        later = lower[..., 1:].flip(-1).cumsum(-1).flip(-1)
+        C = torch.addcmul(pad(later, (0, 1)), t.unsqueeze(-1), lower)
         dC = self._slope * lower
         # beyond the range dC is that of the nearer end, which makes the continuation linear
-        return C + (s - inside).unsqueeze(-1) * dC, dC
+        return torch.addcmul(C, (s - inside).unsqueeze(-1), dC), dC
 
     @override
     def at(self, raw: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
@@ -290,10 +290,7 @@ class Bernstein(LinearInBasis):
 
 def _powers(t: Tensor, degree: int) -> Tensor:
     """1, t, ..., t**degree by repeated products, a tenth of the time of pow."""
-    columns = [torch.ones_like(t)]
-    for _ in range(degree):
-        columns.append(columns[-1] * t)
-    return torch.stack(columns, -1)
+    return pad(t.unsqueeze(-1).expand(*t.shape, degree).cumprod(-1), (1, 0), value=1.0)
 
 
 _START_POINTS = 1025

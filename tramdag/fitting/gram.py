@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import scipy.linalg
 import torch
 from torch import Tensor
 
@@ -81,6 +83,8 @@ def dependent_columns(gram: Tensor) -> Tensor:
         Shape ``(B, q)``, bool: columns of zeros, and those whose angle to the span of the earlier
         independent ones has a squared sine below 1e-12.
     """
+    if len(gram) == 1 and _clearly_independent(gram[0].numpy()):
+        return torch.zeros(gram.shape[:-1], dtype=torch.bool)
     norms = gram.diagonal(dim1=-2, dim2=-1).clamp(min=0.0).sqrt()
     safe = torch.where(norms > 0, norms, 1.0)
     rest = gram / (safe.unsqueeze(-1) * safe.unsqueeze(-2))
@@ -98,3 +102,12 @@ def dependent_columns(gram: Tensor) -> Tensor:
         share = torch.where(dependent[:, j], 0.0, 1.0 / torch.where(dependent[:, j], 1.0, pivot))
         rest = rest - column.unsqueeze(-1) * (column * share.unsqueeze(-1)).unsqueeze(-2)
     return dependent
+
+
+def _clearly_independent(gram: np.ndarray) -> bool:
+    """The usual answer of one matrix, by its Cholesky factor as above."""
+    squares = gram.diagonal()
+    if not squares.min() > 0:
+        return False
+    lower, info = scipy.linalg.lapack.dpotrf(gram, lower=1)
+    return info == 0 and bool((lower.diagonal() ** 2 >= _SMALLEST_SQUARED_SINE * squares).all())

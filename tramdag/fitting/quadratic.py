@@ -87,16 +87,11 @@ def bounded_newton_step(
     step = NewtonStep(np.maximum(direction, lowest), working, damped)
     if wrong.any():
         rows = np.flatnonzero(wrong.any(-1))
-        start = np.where(held[rows], 0.0, psi[rows])
-        linear = times(hessian[rows], start) - gradient[rows]
-        position, damped_now = _minima(hessian[rows], linear, bounded=bounded, held=held[rows])
-        # a program that could not be finished keeps the direction above
-        done = np.isfinite(position).all(-1)
-        rows, position, start = rows[done], position[done], start[done]
-        at_bound = bounded & (position == 0.0)
         step = replace(step, working=working.copy())
-        step.working[rows], step.damped[rows] = at_bound, damped_now[done]
-        step.direction[rows] = np.where(at_bound, -psi[rows], position - start)
+        for b in rows:
+            found = _bounded_minimum(psi[b], gradient[b], hessian[b], bounded=bounded, held=held[b])
+            if found is not None:
+                step.direction[b], step.working[b], step.damped[b] = found
     return step
 
 
@@ -113,59 +108,64 @@ def newton_step(
     direction = np.where(working, -psi, 0.0)
     right = -gradient if not direction.any() else -gradient - hessian @ direction
     free = np.flatnonzero(~(working | held))
-    direction[free], damped = _solution(hessian[free[:, None], free], right[free])
+    damped = False
+    if len(free):
+        lower, damped = _factor_one(hessian[free[:, None], free])
+        direction[free], _ = scipy.linalg.lapack.dpotrs(lower, right[free], lower=1)
     lowest = np.where(bounded, -psi, -np.inf)
     wrong = (direction < lowest).any()
     if not wrong and working.any():
         slope = (gradient + hessian @ direction)[working]
         wrong = slope.min() < -1e-15 * max(np.abs(gradient).max(), 1.0)
     if wrong:
-        start = np.where(held, 0.0, psi)
-        linear = hessian @ start - gradient
-        position, damped_now = _minima(
-            hessian[None], linear[None], bounded=bounded, held=held[None]
-        )
-        if np.isfinite(position).all():
-            working, damped = bounded & (position[0] == 0.0), bool(damped_now[0])
-            direction = np.where(working, -psi, position[0] - start)
+        found = _bounded_minimum(psi, gradient, hessian, bounded=bounded, held=held)
+        if found is not None:
+            direction, working, damped = found
     direction = np.maximum(direction, lowest)
     return NewtonStep(direction[None], working[None], np.array([damped]))
 
 
-def _solution(matrix: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Solve a positive definite system; and whether the matrix needed damping."""
-    if not len(right):
-        return right, False
-    _, solution, info = scipy.linalg.lapack.dposv(matrix, right)
+def _bounded_minimum(
+    psi: np.ndarray,
+    gradient: np.ndarray,
+    hessian: np.ndarray,
+    *,
+    bounded: np.ndarray,
+    held: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, bool] | None:
+    """One program by non-negative least squares, None if that could not be finished.
+
+    Returns:
+        Direction, entries at their bound, and whether the Hessian was damped.
+    """
+    start = np.where(held, 0.0, psi)
+    order = np.concatenate([np.flatnonzero(~(bounded | held)), np.flatnonzero(bounded)])
+    u = len(order) - int(bounded.sum())
+    lower, damped = _factor_one(hessian[order[:, None], order])
+    solve = scipy.linalg.lapack.dtrtrs
+    target, _ = solve(lower, (hessian @ start - gradient)[order], lower=1)
+    try:
+        least, _ = scipy.optimize.nnls(
+            lower[u:, u:].T, target[u:], maxiter=_MAX_PIVOTS * (len(order) - u)
+        )
+    except (RuntimeError, ValueError):  # too many exchanges, or numbers beyond the largest
+        return None
+    position = np.zeros_like(psi)
+    position[order[u:]] = least
+    if u:
+        rest = target[:u] - lower[u:, :u].T @ least
+        position[order[:u]], _ = solve(lower[:u, :u], rest, lower=1, trans=1)
+    at_bound = bounded & (position == 0.0)
+    return np.where(at_bound, -psi, position - start), at_bound, damped
+
+
+def _factor_one(matrix: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Lower Cholesky factor of one matrix, and whether it needed damping."""
+    lower, info = scipy.linalg.lapack.dpotrf(matrix, lower=1)
     if info == 0:
-        return solution, False
-    none = np.zeros((1, len(right)), dtype=bool)
-    factor, _ = _factor(matrix[None], none)
-    return torch.cholesky_solve(torch.from_numpy(right[:, None]), factor[0])[:, 0].numpy(), True
-
-
-def _minima(
-    matrices: np.ndarray, linear: np.ndarray, *, bounded: np.ndarray, held: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Minimise ``x H x / 2 - x linear`` over x >= 0 in the bounded entries, zero where held."""
-    order = np.concatenate([np.flatnonzero(~bounded), np.flatnonzero(bounded)])
-    u = int((~bounded).sum())
-    held = held[:, order]
-    factor, damped = _factor(matrices[:, order][:, :, order], held)
-    right = torch.from_numpy(np.where(held, 0.0, linear[:, order])).unsqueeze(-1)
-    target = torch.linalg.solve_triangular(factor, right, upper=False)
-    solution = torch.zeros_like(target)
-    for x, L, c in zip(solution[:, u:, 0], factor[:, u:, u:], target[:, u:, 0], strict=True):
-        try:
-            least, _ = scipy.optimize.nnls(L.T.numpy(), c.numpy(), maxiter=_MAX_PIVOTS * len(c))
-            x.copy_(torch.from_numpy(least))
-        except (RuntimeError, ValueError):  # too many exchanges, or numbers beyond the largest
-            x.fill_(torch.nan)
-    rest = target[:, :u] - factor[:, u:, :u].mT @ solution[:, u:]
-    solution[:, :u] = torch.linalg.solve_triangular(factor[:, :u, :u].mT, rest, upper=True)
-    found = np.empty_like(linear)
-    found[:, order] = solution[..., 0].numpy()
-    return found, damped
+        return lower, False
+    factor, _ = _factor(matrix[None], np.zeros((1, len(matrix)), dtype=bool))
+    return factor[0].numpy(), True
 
 
 def times(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
