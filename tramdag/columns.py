@@ -77,8 +77,9 @@ def _check_order(dtype: pd.CategoricalDtype, names: tuple[Any, ...], where: str)
 
 def numbers(column: pd.Series, where: str) -> Tensor:
     """Float64 tensor of a column, refusing what is not a finite number."""
-    real = pd.api.types.is_numeric_dtype(column.dtype) and column.dtype.kind != "c"
-    if real:
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "fiub":
+        array = column.to_numpy().astype(np.float64)
+    elif pd.api.types.is_numeric_dtype(column.dtype) and column.dtype.kind != "c":
         array = column.to_numpy(dtype=np.float64, na_value=np.nan)
     else:
         array = _numbers_of_objects(column, where)
@@ -119,9 +120,10 @@ def _spells_number(value: object) -> bool:
 def _codes(
     values: Tensor, node: OrdinalNode, where: str, index: Sequence[Any] | pd.Index
 ) -> Tensor:
-    bad = (values != values.round()) | (values < 0) | (values > node.levels - 1)
-    if bool(bad.any()):
-        first = int(bad.to(torch.int8).argmax())
+    array = values.numpy()
+    bad = (array != np.rint(array)) | (array < 0) | (array > node.levels - 1)
+    if bad.any():
+        first = int(np.argmax(bad))
         raise DataError(
             f"{where}: the value {values[first].item():g} at row {_plain(index[first])!r} is not "
             f"a level; allowed are the whole numbers 0, ..., {node.levels - 1}."

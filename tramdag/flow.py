@@ -155,7 +155,13 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
             verbose=verbose,
             progress=progress,
         )
-        check_solvable(self._conditionals, settings)
+        fit_seed = self._seed if seed is None else known_seed(seed)
+        if warm_start:
+            self._require_fit("fit(warm_start=True)")
+            fitted = copy.deepcopy(self._conditionals)
+        else:
+            fitted = self._make_conditionals(fit_seed)
+        check_solvable(fitted, settings)
         labels = learn_labels(train_df, self._nodes)
         train = self._on_device(encode_frame(train_df, self._nodes, labels))
         case_weights = None if weights is None else encode_weights(weights, len(train_df))
@@ -164,12 +170,6 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
         validation = (
             None if val_df is None else self._on_device(encode_frame(val_df, self._nodes, labels))
         )
-        fit_seed = self._seed if seed is None else known_seed(seed)
-        if warm_start:
-            self._require_fit("fit(warm_start=True)")
-            fitted = copy.deepcopy(self._conditionals)
-        else:
-            fitted = self._make_conditionals(fit_seed)
         start = {name: flatten(law).unsqueeze(0) for name, law in fitted.items()}
         own = None if case_weights is None else case_weights.unsqueeze(0).to(self._device)
         rows = FitRows(train, validation, (fit_seed,), own)

@@ -6,6 +6,7 @@ import copy
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Self
 
 import pandas as pd
@@ -92,14 +93,20 @@ class FlowBase:
         self._training: Values | None = None
         self._weights: torch.Tensor | None = None
         self._information: dict[str, inference.Information] = {}
-        self._conditionals = self._make_conditionals(self._seed)
+
+    @cached_property
+    def _conditionals(self) -> dict[str, Conditional]:
+        """The conditional laws, at their starting parameters until a fit replaces them."""
+        return self._make_conditionals(self._seed)
 
     def _make_conditionals(self, seed: int) -> dict[str, Conditional]:
-        made = {
+        made: dict[str, Conditional] = {
             name: make_conditional(name, self._nodes, seed=seed, dtype=self._dtype)
             for name in self._order
         }
-        return {name: conditional.to(self._device) for name, conditional in made.items()}
+        if self._device.type != "cpu":
+            made = {name: conditional.to(self._device) for name, conditional in made.items()}
+        return made
 
     def _with_fit(
         self,

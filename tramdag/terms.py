@@ -13,12 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise, product
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, one_hot, silu
+from torch.nn.functional import linear, silu
 
 from tramdag.data import Values, tail_quantiles
 from tramdag.spec import CI, CS, LS, VC, Node, OrdinalNode
@@ -65,8 +66,14 @@ class ShiftColumn:
 def _encode_parent(values: Values, name: str, node: Node, dtype: torch.dtype) -> Tensor:
     """Continuous parents as one raw column, ordinal ones as dummies of levels 1..K-1."""
     if isinstance(node, OrdinalNode):
-        return one_hot(values[name], node.levels)[:, 1:].to(dtype)
+        levels = torch.arange(1, node.levels, device=values[name].device)
+        return (values[name].unsqueeze(-1) == levels).to(dtype)
     return values[name].unsqueeze(-1).to(dtype)
+
+
+def _products(first: Tensor, second: Tensor) -> Tensor:
+    """Every column of one table times every column of another, the second's index fastest."""
+    return (first.unsqueeze(-1) * second.unsqueeze(-2)).flatten(1)
 
 
 def _levels(node: Node) -> list[int | str | None]:
@@ -137,17 +144,17 @@ class LinearShift(nn.Module):
 
     def design(self, values: Values, n: int) -> Tensor:
         """Raw design matrix, shape ``(n, p)``, in the units of the parents."""
-        blocks = [self.weight.new_zeros((n, 0))]
+        if not self._terms:
+            return self.weight.new_zeros((n, 0))
+        blocks = []
         for index, term in enumerate(self._terms):
-            block = self.weight.new_ones((n, 1))
-            for name in term.parents:
-                encoded = (
-                    self._spline(values, name, term, self.ranges[index])
-                    if isinstance(term, VC) and name in term.by
-                    else self._encode(values, name)
-                )
-                block = (block.unsqueeze(-1) * encoded.unsqueeze(-2)).flatten(1)
-            blocks.append(block)
+            factors = [
+                self._spline(values, name, term, self.ranges[index])
+                if isinstance(term, VC) and name in term.by
+                else self._encode(values, name)
+                for name in term.parents
+            ]
+            blocks.append(reduce(_products, factors))
         return torch.cat(blocks, -1)
 
     def _encode(self, values: Values, name: str) -> Tensor:
@@ -168,6 +175,8 @@ class LinearShift(nn.Module):
         for index, term in enumerate(self._terms):
             if isinstance(term, VC):
                 self.ranges[index] = torch.tensor(tail_quantiles(values[term.by[0]]))
+        if not self.columns:
+            return
         mean, scale = _moments(self.design(values, n))
         dummy = torch.tensor(
             [c.is_dummy for c in self.columns], dtype=torch.bool, device=mean.device

@@ -75,7 +75,7 @@ def may_separate(likelihood: ConvexLikelihood, psi: np.ndarray, step: NewtonStep
     if not isinstance(likelihood, OrdinalLikelihood):
         return np.zeros(len(psi), dtype=bool)
     k = likelihood.n_intercept
-    moves = _end_moves(likelihood, step.direction).amax(-1).numpy()
+    moves = _most_moves(likelihood, step.direction)
     with np.errstate(divide="ignore", invalid="ignore"):
         gaps = np.abs(step.direction[:, 1:k]) / -np.expm1(-psi[:, 1:k])
     gaps = np.where(likelihood.counts[:, 1:-1].numpy() > 0, gaps, 0.0)
@@ -83,14 +83,23 @@ def may_separate(likelihood: ConvexLikelihood, psi: np.ndarray, step: NewtonStep
     return step.damped | ~small
 
 
-def _end_moves(likelihood: OrdinalLikelihood, direction: np.ndarray) -> Tensor:
-    """How far each row's finite interval ends move, the farther of both, ``(B, n)``."""
+def _most_moves(likelihood: OrdinalLikelihood, direction: np.ndarray) -> np.ndarray:
+    """How far any row's finite interval ends move, at most, ``(B,)``.
+
+    An end moves by a cutpoint's change less the shift's; a bound of both settles most cases.
+    """
+    k = likelihood.n_intercept
+    theta = np.abs(direction[:, :k].cumsum(-1)).max(-1)
+    shift = torch.from_numpy(direction[:, k:]) @ likelihood.shift.T
+    bound: np.ndarray = theta + shift.abs().amax(-1).numpy()
+    if (bound < _LARGE_MOVE).all():
+        return bound
     upper, lower = likelihood.predict(torch.from_numpy(direction))
     upper = torch.where(upper.isfinite(), upper.abs(), 0.0)
     moves = torch.maximum(upper, torch.where(lower.isfinite(), lower.abs(), 0.0))
-    if likelihood.weights is None:
-        return moves
-    return torch.where(likelihood.weights > 0, moves, 0.0)
+    if likelihood.weights is not None:
+        moves = torch.where(likelihood.weights > 0, moves, 0.0)
+    return moves.amax(-1).numpy()
 
 
 def find_separation(

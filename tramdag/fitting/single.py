@@ -67,6 +67,7 @@ class SingleContinuous(SingleLikelihood):
         self._design, self._slopes, self.weights, self.total = design, slopes, weights, total
         self.n_intercept, self.n_parameters = slopes.shape[1] + 1, design.shape[1]
         self._absent = None if weights is None else weights == 0
+        self._gram, self._slope_gram = _Gram(design), _Gram(slopes)
 
     @override
     def evaluate(self, psi: np.ndarray) -> tuple[float, Rows]:
@@ -86,8 +87,8 @@ class SingleContinuous(SingleLikelihood):
         share, pull = 1.0 / (1.0 + e), self._weighted(1.0 / slope)
         gradient = self._weighted(np.copysign((1.0 - e) * share, z)) @ self._design
         gradient[inner] -= pull @ self._slopes
-        hessian = _gram(self._design, self._weighted(2.0 * e * share * share))
-        hessian[inner, inner] += _gram(self._slopes, pull / slope)
+        hessian = self._gram(self._weighted(2.0 * e * share * share))
+        hessian[inner, inner] += self._slope_gram(pull / slope)
         return gradient / self.total, hessian / self.total
 
 
@@ -119,6 +120,7 @@ class SingleOrdinal(SingleLikelihood):
         self._with_upper, self._with_lower = slices[-1].start, slices[0].stop
         sizes = [rows.stop - rows.start for rows in slices]
         self._sizes = np.array([sizes[:-1], sizes[1:]])
+        self._shift_gram = _Gram(design[:, 1:])
 
     @override
     def evaluate(self, psi: np.ndarray) -> tuple[float, Rows]:
@@ -152,7 +154,7 @@ class SingleOrdinal(SingleLikelihood):
         if self.weights is not None:
             per_row *= self.weights
         sums = np.stack([per_row[:, s] @ self._design[s] for s in self._slices])
-        gram_of_shift = _gram(self._design[:, 1:], per_row[2] + per_row[3])
+        gram_of_shift = self._shift_gram(per_row[2] + per_row[3])
         gradient, hessian = ordinal_derivatives(
             psi[None], sums[:, :, None], gram_of_shift[None], self._counts[None]
         )
@@ -203,12 +205,23 @@ def _sums_from(parts: np.ndarray) -> np.ndarray:
     return parts[::-1].cumsum(0)[::-1]
 
 
-def _gram(design: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weighted sum of the rows' outer products, ``(q, q)``, blockwise."""
-    size, q = gram.BLOCK_ROWS, design.shape[1]
-    roots, total = np.sqrt(weights)[:, None], np.zeros((q, q))
-    for start in range(0, len(design), size):
-        rows = slice(start, start + size)
-        part = design[rows] * roots[rows]
-        total += part.T @ part  # NumPy knows this for symmetric and takes half the work
-    return total
+class _Gram:
+    """Weighted sums of a design's outer products over the rows, blockwise, in one buffer.
+
+    A buffer of one's own spares the page faults that fresh memory of this size may cost.
+    """
+
+    def __init__(self, design: np.ndarray) -> None:
+        self._design = design
+        self._buffer = np.empty((min(len(design), gram.BLOCK_ROWS), design.shape[1]))
+
+    def __call__(self, weights: np.ndarray) -> np.ndarray:
+        """The sum for weights of shape ``(n,)``; shape ``(q, q)``."""
+        q, size = self._design.shape[1], len(self._buffer)
+        roots, total = np.sqrt(weights)[:, None], np.zeros((q, q))
+        for start in range(0, len(self._design), size):
+            rows = slice(start, start + size)
+            part = self._buffer[: len(roots[rows])]
+            np.multiply(self._design[rows], roots[rows], out=part)
+            total += part.T @ part  # NumPy knows this for symmetric and takes half the work
+        return total
