@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import abc
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -49,6 +50,12 @@ def inverse_positive(increments: Tensor) -> Tensor:
     """The raw value r with softplus(r) = increments; zeros become 1e-30, not minus infinity."""
     safe = increments.clamp(min=_SMALLEST_INCREMENT)
     return safe + torch.log(-torch.expm1(-safe))
+
+
+@cache
+def _raw_of(increment: float) -> float:
+    """:func:`inverse_positive` of one number, for starts."""
+    return float(inverse_positive(torch.tensor(increment)))
 
 
 class MonotoneTransform(abc.ABC):
@@ -138,7 +145,7 @@ class Affine(LinearInBasis):
 
     @override
     def initial(self) -> Tensor:
-        return torch.tensor([0.0, inverse_positive(torch.tensor(_START_SLOPE)).item()])
+        return torch.tensor([0.0, _raw_of(_START_SLOPE)])
 
 
 _START_SLOPE = math.log(0.95 / 0.05) / BOUND
@@ -282,8 +289,7 @@ class Bernstein(LinearInBasis):
 
     @override
     def initial(self) -> Tensor:
-        increment = torch.tensor(_START_SLOPE / self._slope)
-        raw = inverse_positive(increment).repeat(self.n_params)
+        raw = torch.full((self.n_params,), _raw_of(_START_SLOPE / self._slope))
         raw[0] = -_START_SLOPE * BOUND
         return raw
 
@@ -342,7 +348,7 @@ class Spline(MonotoneTransform):
     @override
     def initial(self) -> Tensor:
         raw = torch.zeros(self.n_params)
-        raw[1] = inverse_positive(torch.tensor(_START_SLOPE))
+        raw[1] = _raw_of(_START_SLOPE)
         return raw
 
 

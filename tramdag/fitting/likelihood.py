@@ -51,13 +51,13 @@ class ContinuousLikelihood(ConvexLikelihood):
     def __init__(
         self, conditional: ContinuousConditional, values: Values, weights: Tensor | None = None
     ) -> None:
-        initial = conditional.transform.initial()
-        self._initial = torch.cat([initial[:1], positive(initial[1:])]).to(torch.float64)
-        self.n_intercept = k = len(initial)
+        self._transform = conditional.transform
+        self.n_intercept = k = self._transform.n_params
         n, q = len(values[conditional.name]), k + len(conditional.linear.columns)
-        # one design (1, C, X), written block by block: temporaries of all rows would be larger
-        self._design = torch.empty(n, q, dtype=torch.float64)
-        self._slopes = torch.empty(n, k - 1, dtype=torch.float64)
+        # one design (1, C, X), written block by block: temporaries of all rows would be larger;
+        # columns are contiguous, so that weights multiply them in long runs
+        self._design = torch.empty(q, n, dtype=torch.float64).T
+        self._slopes = torch.empty(k - 1, n, dtype=torch.float64).T
         self._design[:, 0] = 1.0
         for rows, (C, dC, X, *_) in encoded_blocks(conditional, values):
             self._design[rows, 1:k], self._slopes[rows], self._design[rows, k:] = C, dC, X
@@ -69,8 +69,9 @@ class ContinuousLikelihood(ConvexLikelihood):
 
     @override
     def start(self) -> Tensor:
+        raw = self._transform.initial()
         psi = torch.zeros(self.n_replicates, self.n_parameters, dtype=torch.float64)
-        psi[:, : self.n_intercept] = self._initial
+        psi[:, 0], psi[:, 1 : self.n_intercept] = raw[0], positive(raw[1:])
         return psi
 
     @override
@@ -142,7 +143,7 @@ class OrdinalLikelihood(ConvexLikelihood):
         self.level, self.order = level.sort(stable=True)
         place = torch.empty_like(self.order)
         place[self.order] = torch.arange(n)
-        self._design = torch.empty(n, 1 + p, dtype=torch.float64)
+        self._design = torch.empty(1 + p, n, dtype=torch.float64).T
         self._design[:, 0] = 1.0
         for rows, (_, X, *_) in encoded_blocks(conditional, values):
             self._design[place[rows], 1:] = X

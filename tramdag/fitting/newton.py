@@ -92,10 +92,12 @@ def arrived(
     psi: np.ndarray, direction: np.ndarray, *, residual: np.ndarray, improved: np.ndarray
 ) -> np.ndarray:
     """Whether another step is of no use, over the last axis."""
-    # at rounding level neither the value nor the residual improves any more
     within = residual <= KKT_TOLERANCE
+    if not within.any():
+        return within
     small = np.abs(direction) <= _SMALLEST_MOVE * np.maximum(np.abs(psi), 1.0)
-    return (residual <= _TARGET) | (within & (small.all(-1) | ~improved))
+    # at rounding level neither the value nor the residual improves any more
+    return within & ((residual <= _TARGET) | ~improved | small.all(-1))
 
 
 def decrease_limit(value: Real, slope: Real, length: float) -> Real:

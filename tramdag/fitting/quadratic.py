@@ -105,13 +105,14 @@ def newton_step(
     working: np.ndarray,
 ) -> NewtonStep:
     """:func:`bounded_newton_step` of one program, whose arguments lack the leading dimension."""
-    direction = np.where(working, -psi, 0.0)
-    right = -gradient if not direction.any() else -gradient - hessian @ direction
-    free = np.flatnonzero(~(working | held))
-    damped = False
-    if len(free):
-        lower, damped = _factor_one(hessian[free[:, None], free])
-        direction[free], _ = scipy.linalg.lapack.dpotrs(lower, right[free], lower=1)
+    fixed = working | held
+    if fixed.any():
+        direction, free = np.where(working, -psi, 0.0), np.flatnonzero(~fixed)
+        right = -gradient - hessian @ direction
+        solution, damped = _solution(hessian[free[:, None], free], right[free])
+        direction[free] = solution
+    else:
+        direction, damped = _solution(hessian, -gradient)
     lowest = np.where(bounded, -psi, -np.inf)
     wrong = (direction < lowest).any()
     if not wrong and working.any():
@@ -157,6 +158,15 @@ def _bounded_minimum(
         position[order[:u]], _ = solve(lower[:u, :u], rest, lower=1, trans=1)
     at_bound = bounded & (position == 0.0)
     return np.where(at_bound, -psi, position - start), at_bound, damped
+
+
+def _solution(matrix: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Solve a positive definite system; and whether its matrix needed damping."""
+    if not len(right):
+        return right, False
+    lower, damped = _factor_one(matrix)
+    solution, _ = scipy.linalg.lapack.dpotrs(lower, right, lower=1)
+    return solution, damped
 
 
 def _factor_one(matrix: np.ndarray) -> tuple[np.ndarray, bool]:

@@ -20,6 +20,9 @@ from tramdag.fitting import gram
 
 __all__ = ["Rows", "SingleContinuous", "SingleLikelihood", "SingleOrdinal", "ordinal_derivatives"]
 
+_FACTORS = 512
+"""Factors of a product that stays below 2**512."""
+
 Rows = tuple[np.ndarray, ...]
 """What the derivatives need of the rows at a psi, beyond the design."""
 
@@ -77,8 +80,12 @@ class SingleContinuous(SingleLikelihood):
         size = np.abs(z)
         e = np.exp(-size)
         with np.errstate(divide="ignore", invalid="ignore"):
-            per_row = size + 2.0 * np.log1p(e) - np.log(slope)
-        return float(self._weighted(per_row).sum()) / self.total, (z, e, slope)
+            per_row = size - np.log(slope)
+        if self.weights is None:
+            value = float(per_row.sum()) + 2.0 * _sum_of_log1p(e)
+        else:
+            value = float(self.weights @ (per_row + 2.0 * np.log1p(e)))
+        return value / self.total, (z, e, slope)
 
     @override
     def derivatives(self, psi: np.ndarray, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
@@ -131,11 +138,14 @@ class SingleOrdinal(SingleLikelihood):
         np.subtract(shift[:b], np.repeat(theta, self._sizes[0]), out=ends[:b])
         np.subtract(np.repeat(theta, self._sizes[1]), shift[self._with_lower :], out=ends[b:])
         e = np.exp(-np.abs(ends))
-        per_end = np.maximum(ends, 0.0) + np.log1p(e)
-        if self.weights is not None:
-            per_end[:b] *= self.weights[:b]
-            per_end[b:] *= self.weights[self._with_lower :]
-        value, counts = float(per_end.sum()), self._counts[1:-1]
+        per_end = np.maximum(ends, 0.0)
+        if self.weights is None:
+            value = float(per_end.sum()) + _sum_of_log1p(e)
+        else:
+            per_end += np.log1p(e)
+            value = float(self.weights[:b] @ per_end[:b])
+            value += float(self.weights[self._with_lower :] @ per_end[b:])
+        counts = self._counts[1:-1]
         with np.errstate(divide="ignore", invalid="ignore"):
             log_mass = np.log(-np.expm1(-psi[1:k]))
         value -= float((counts * np.where(counts > 0, log_mass, 0.0)).sum())
@@ -208,20 +218,28 @@ def _sums_from(parts: np.ndarray) -> np.ndarray:
 class _Gram:
     """Weighted sums of a design's outer products over the rows, blockwise, in one buffer.
 
-    A buffer of one's own spares the page faults that fresh memory of this size may cost.
+    Columns are contiguous, and a buffer of one's own spares the page faults that fresh memory of
+    this size may cost.
     """
 
     def __init__(self, design: np.ndarray) -> None:
-        self._design = design
-        self._buffer = np.empty((min(len(design), gram.BLOCK_ROWS), design.shape[1]))
+        self._columns = design.T
+        q, n = self._columns.shape
+        self._buffer = np.empty((q, min(n, gram.BLOCK_ROWS)))
 
     def __call__(self, weights: np.ndarray) -> np.ndarray:
         """The sum for weights of shape ``(n,)``; shape ``(q, q)``."""
-        q, size = self._design.shape[1], len(self._buffer)
-        roots, total = np.sqrt(weights)[:, None], np.zeros((q, q))
-        for start in range(0, len(self._design), size):
+        (q, size), roots = self._buffer.shape, np.sqrt(weights)
+        total = np.zeros((q, q))
+        for start in range(0, len(roots), size):
             rows = slice(start, start + size)
-            part = self._buffer[: len(roots[rows])]
-            np.multiply(self._design[rows], roots[rows], out=part)
-            total += part.T @ part  # NumPy knows this for symmetric and takes half the work
+            part = self._buffer[:, : len(roots[rows])]
+            np.multiply(self._columns[:, rows], roots[rows], out=part)
+            total += part @ part.T  # NumPy knows this for symmetric and takes half the work
         return total
+
+
+def _sum_of_log1p(e: np.ndarray) -> float:
+    """Sum of log(1 + e) for e in [0, 1]: logarithms of products, of factors of at most 2."""
+    products = np.multiply.reduceat(1.0 + e, np.arange(0, len(e), _FACTORS))
+    return float(np.log(products).sum())
