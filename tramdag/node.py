@@ -71,7 +71,9 @@ class Conditional(nn.Module, abc.ABC):
         self.node = nodes[name]
         self.parents = self.node.parents
         terms = self.node.terms
-        generator = torch.Generator().manual_seed(latent.derive_seed(seed, "init", name))
+        generator = torch.Generator()
+        if any(not isinstance(term, LS) for term in terms):
+            generator.manual_seed(latent.derive_seed(seed, "init", name))
 
         def network(term: CS | CI, n_outputs: int) -> ParentNetwork:
             return ParentNetwork(term, nodes, n_outputs=n_outputs, generator=generator, dtype=dtype)

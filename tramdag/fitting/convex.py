@@ -184,12 +184,13 @@ class ConvexLikelihood(abc.ABC):
     def shift_gram(self) -> Tensor:
         """Weighted Gram matrix of a constant and the shift columns, ``(B, 1 + p, 1 + p)``."""
         p = self.shift.shape[1]
-        weights = self.shift.new_ones(1, self.n) if self.weights is None else self.weights
-        gram = weights.new_empty(len(weights), 1 + p, 1 + p)
+        gram = self.shift.new_empty(self.n_replicates, 1 + p, 1 + p)
         gram[:, 0, 0] = self.total
         if p:
-            gram[:, 0, 1:] = gram[:, 1:, 0] = weights @ self.shift
-            gram[:, 1:, 1:] = self._shift_gram(weights)
+            X = self.shift
+            gram[:, 0, 1:] = X.sum(0) if self.weights is None else self.weights @ X
+            gram[:, 1:, 0] = gram[:, 0, 1:]
+            gram[:, 1:, 1:] = X.T @ X if self.weights is None else self._shift_gram(self.weights)
         return gram
 
     _shift_gram: WeightedGram

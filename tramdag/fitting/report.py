@@ -200,9 +200,10 @@ def hash_of_rows(values: Values, weights: Tensor | None = None) -> str:
     """
     names = sorted(values)
     columns = [values[name].cpu().numpy() for name in names]
+    n_keys = len(columns) + (weights is not None)  # equal weights sort nothing
     columns.append(np.ones(len(columns[0])) if weights is None else weights.cpu().numpy())
     # adding zero makes -0.0 and 0.0 the same bytes, as they are the same value
     table = np.stack(columns, -1).astype("<f8") + 0.0
     digest = hashlib.sha256("\x1f".join(names).encode())
-    digest.update(table[np.lexsort(table.T)].tobytes())
+    digest.update(table[np.lexsort(columns[:n_keys])].tobytes())
     return digest.hexdigest()

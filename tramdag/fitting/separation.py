@@ -90,8 +90,8 @@ def _most_moves(likelihood: OrdinalLikelihood, direction: np.ndarray) -> np.ndar
     """
     k = likelihood.n_intercept
     theta = np.abs(direction[:, :k].cumsum(-1)).max(-1)
-    shift = torch.from_numpy(direction[:, k:]) @ likelihood.shift.T
-    bound: np.ndarray = theta + shift.abs().amax(-1).numpy()
+    shift = direction[:, k:] @ likelihood.shift.numpy().T
+    bound: np.ndarray = theta + np.maximum(shift.max(-1), -shift.min(-1))
     if (bound < _LARGE_MOVE).all():
         return bound
     upper, lower = likelihood.predict(torch.from_numpy(direction))
