@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -300,14 +301,7 @@ class OrdinalConditional(Conditional):
         super().__init__(name, nodes, n_params=node.levels - 1, seed=seed, dtype=dtype)
         self.levels = node.levels
         with torch.no_grad():
-            start = torch.arange(1, node.levels, dtype=torch.float64) / node.levels
-            self.set_cutpoints(latent.icdf(start).to(dtype))
-
-    @torch.no_grad()
-    def set_cutpoints(self, theta: Tensor) -> None:
-        """Set the intercept so that the cutpoints at shift zero are ``theta``, increasing."""
-        self.intercept[0] = theta[0]
-        self.intercept[1:] = inverse_positive(theta.diff())
+            self.intercept.copy_(_even_levels(node.levels, dtype))
 
     def theta(self) -> Tensor:
         """Cutpoints at shift zero and without complex intercepts, shape ``(K - 1,)``."""
@@ -383,6 +377,18 @@ class OrdinalConditional(Conditional):
     def generate(self, parents: Values, latents: Tensor) -> Tensor:
         inner = self.cutpoints(parents, n=len(latents))[:, 1:-1]
         return (latents.to(self.dtype).unsqueeze(-1) > inner).sum(-1)
+
+
+def _raw_of(theta: Tensor) -> Tensor:
+    """Unconstrained parameters of increasing cutpoints."""
+    return torch.cat([theta[:1], inverse_positive(theta.diff())])
+
+
+@cache
+def _even_levels(levels: int, dtype: torch.dtype) -> Tensor:
+    """The parameters at which all levels are equally probable at shift zero."""
+    start = torch.arange(1, levels, dtype=torch.float64) / levels
+    return _raw_of(latent.icdf(start).to(dtype))
 
 
 def _log_interval(lower: Tensor, upper: Tensor, gap: Tensor) -> Tensor:

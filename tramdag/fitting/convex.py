@@ -184,14 +184,16 @@ class ConvexLikelihood(abc.ABC):
     def shift_gram(self) -> Tensor:
         """Weighted Gram matrix of a constant and the shift columns, ``(B, 1 + p, 1 + p)``."""
         p = self.shift.shape[1]
-        gram = self.shift.new_empty(self.n_replicates, 1 + p, 1 + p)
-        gram[:, 0, 0] = self.total
-        if p:
-            X = self.shift
-            gram[:, 0, 1:] = X.sum(0) if self.weights is None else self.weights @ X
-            gram[:, 1:, 0] = gram[:, 0, 1:]
-            gram[:, 1:, 1:] = X.T @ X if self.weights is None else self._shift_gram(self.weights)
-        return gram
+        gram = np.empty((self.n_replicates, 1 + p, 1 + p))
+        gram[:, 0, 0] = self.total.numpy()
+        if self.weights is None:
+            X = self.shift.numpy()
+            gram[:, 0, 1:], gram[:, 1:, 1:] = X.sum(0), X.T @ X
+        else:
+            gram[:, 0, 1:] = (self.weights @ self.shift).numpy()
+            gram[:, 1:, 1:] = self._shift_gram(self.weights).numpy()
+        gram[:, 1:, 0] = gram[:, 0, 1:]
+        return torch.from_numpy(gram)
 
     _shift_gram: WeightedGram
 

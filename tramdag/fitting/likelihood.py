@@ -151,8 +151,6 @@ class OrdinalLikelihood(ConvexLikelihood):
         self._shift_gram = WeightedGram(self.shift)
         ends = torch.bincount(self.level, minlength=self.levels).cumsum(0).tolist()
         self._slices = [slice(a, b) for a, b in pairwise([0, *ends])]
-        # row k: the coefficients of theta_k in (a, gamma)
-        self._cumulative = torch.ones(self.levels - 1, self.levels - 1, dtype=torch.float64).tril()
         self._set_weights(weights)
 
     @override
@@ -174,11 +172,12 @@ class OrdinalLikelihood(ConvexLikelihood):
 
     @override
     def start(self) -> Tensor:
-        shares = (self.counts + 0.5) / (self.counts + 0.5).sum(-1, keepdim=True)
-        theta = torch.logit(shares.cumsum(-1)[:, :-1])
-        psi = theta.new_zeros(len(theta), self.n_parameters)
-        psi[:, 0], psi[:, 1 : self.n_intercept] = theta[:, 0], theta.diff()
-        return psi
+        counts = self.counts.numpy() + 0.5
+        below = counts.cumsum(-1)[:, :-1]
+        theta = np.log(below / (counts.sum(-1, keepdims=True) - below))
+        psi = np.zeros((len(theta), self.n_parameters))
+        psi[:, 0], psi[:, 1 : self.n_intercept] = theta[:, 0], np.diff(theta)
+        return torch.from_numpy(psi)
 
     @override
     def predict(self, psi: Tensor) -> tuple[Tensor, Tensor]:
@@ -247,9 +246,11 @@ class OrdinalLikelihood(ConvexLikelihood):
     def designs(self) -> tuple[Tensor, Tensor]:
         """Coefficients of upper and lower end in psi; rows of zeros where an end is infinite."""
         level, X = self.level, self.shift
-        none = self._cumulative.new_zeros(1, self.n_intercept)
-        upper = torch.cat([self._cumulative, none])[level]
-        lower = torch.cat([none, self._cumulative])[level]
+        k = self.n_intercept
+        # row k: the coefficients of theta_k in (a, gamma)
+        cumulative, none = X.new_ones(k, k).tril(), X.new_zeros(1, k)
+        upper = torch.cat([cumulative, none])[level]
+        lower = torch.cat([none, cumulative])[level]
         X_upper = X * (level < self.levels - 1).unsqueeze(-1)
         X_lower = X * (level > 0).unsqueeze(-1)
         return torch.cat([upper, -X_upper], -1), torch.cat([lower, -X_lower], -1)
