@@ -35,8 +35,8 @@ __all__ = ["FitJournal", "FlowState", "load", "open_journal", "save"]
 
 _FORMAT = "tramdag checkpoint"
 _JOURNAL = "tramdag fit journal"
-_VERSION = 2
-_ARRAYS = ("estimate", "observed", "scores_crossproduct", "free")
+_VERSION = 3
+_ARRAYS = ("estimate", "observed", "scores_crossproduct", "free", "identified")
 _CHECK_ROWS = 256
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
 _UNREADABLE = (pickle.UnpicklingError, zipfile.BadZipFile)

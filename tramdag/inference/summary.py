@@ -73,7 +73,9 @@ def summary_table(
     Returns:
         The columns of ``SUMMARY_COLUMNS``; ``status`` is ``"ok"``, ``"conditional on networks"``,
         ``"not certified"`` (Adam trained a classical node, which may be off its optimum), or,
-        without a standard error, ``"not estimable"`` or ``"separated"``.
+        without a standard error, ``"not estimable"`` (held at 0), ``"separated"`` (the estimate is
+        infinite, the one given is where the solver stopped) or ``"undetermined"`` (the levels are
+        separated whatever the coefficient is; it has no estimate).
     """
     columns = conditional.linear.columns
     errors = dict(zip(table.index, np.sqrt(np.diag(table.to_numpy())), strict=True))
@@ -89,6 +91,8 @@ def summary_table(
             status = "not certified"
         if column.name in entry.inestimable:
             status = "not estimable"
+        elif column.name in entry.undetermined:
+            status, estimate = "undetermined", np.nan
         elif column.name in entry.separated_names:
             status = "separated"
         rows.append(
