@@ -236,8 +236,9 @@ class _Cone:
     def __init__(self, gains: np.ndarray, *, free: np.ndarray, bounded: np.ndarray) -> None:
         self._gains, self._free = gains, free
         self._ends = np.concatenate([gains, np.eye(len(free))[bounded]])
-        self._bounds = np.stack([np.where(bounded, 0.0, -1.0), np.ones(len(free))], -1)
-        self._bounds[~free] = 0.0
+        sides = np.stack([np.where(bounded, 0.0, -1.0), np.ones(len(free))], -1)
+        sides[~free] = 0.0
+        self._bounds = [(low, high) for low, high in sides.tolist()]
 
     def span(self) -> np.ndarray:
         """Orthonormal basis of what the directions span, ``(q, d)``.
