@@ -25,8 +25,9 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from tramdag.arguments import check_choice
 from tramdag.data import Values
-from tramdag.errors import DataError, SpecError, name_list
+from tramdag.errors import DataError
 from tramdag.fitting.convex import in_double
 from tramdag.fitting.likelihood import likelihood_of
 from tramdag.fitting.raw import raw_jacobian
@@ -215,7 +216,8 @@ def covariance(
         information: Its information.
         kind: ``"observed"`` (inverse information) or ``"sandwich"`` (robust to a wrong model).
         cluster_scores: Scores summed within clusters, shape ``(n_clusters, q)``, for the sandwich;
-            None takes every row as its own cluster.
+            None takes every row as its own cluster. No small-sample factor is applied, see
+            :meth:`tramdag.CausalFlowDAG.vcov`.
 
     Returns:
         A square table labelled by :func:`parameter_labels`: coefficients, then for a classical node
@@ -224,8 +226,7 @@ def covariance(
     Raises:
         SpecError: An unknown kind.
     """
-    if kind not in KINDS:
-        raise SpecError(f"kind={kind!r} is unknown; allowed are {name_list(KINDS)}.")
+    check_choice(kind, KINDS, what="kind")
     free = np.flatnonzero(information.free)
     inverse = _inverse(information.observed[np.ix_(free, free)])
     if kind == "sandwich":
@@ -260,7 +261,10 @@ def cluster_sums(scores: np.ndarray, cluster: ArrayLike) -> np.ndarray:
     Raises:
         DataError: One cluster label per row is needed.
     """
-    labels = np.asarray(cluster)
+    try:
+        labels = np.asarray(cluster)
+    except ValueError:  # rows of different lengths
+        labels = np.empty((0, 0))
     if labels.shape != (len(scores),):
         raise DataError(
             f"cluster has the shape {labels.shape}; one label for each of the {len(scores)} "

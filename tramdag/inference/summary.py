@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from tramdag.arguments import is_number, shown
 from tramdag.errors import SpecError
 from tramdag.fitting.report import FitReport, NodeReport
 from tramdag.inference.information import Information
@@ -45,8 +46,8 @@ def check_level(level: float) -> float:
     Raises:
         SpecError: It is not.
     """
-    if not 0.0 < level < 1.0:
-        raise SpecError(f"level={level!r} must lie between 0 and 1, for example 0.95.")
+    if not is_number(level) or not 0.0 < level < 1.0:
+        raise SpecError(f"level={shown(level)} must lie between 0 and 1, for example 0.95.")
     return float(level)
 
 
