@@ -97,6 +97,10 @@ def fit_replicates(
     """
     settings = FitSettings.of(**options)
     base = CausalFlowDAG(spec, seed=seed, dtype=dtype, device=device)
+    if seeds is not None and (
+        isinstance(seeds, str) or not isinstance(seeds, Sequence | np.ndarray)
+    ):
+        raise SpecError(f"fit_replicates: seeds={shown(seeds)} must be a list of whole numbers.")
     nodes = base.spec
     base_seed = fresh_seed() if seed is None else known_seed(seed)
     plans: list[tuple[tuple[int, ...], Tensor | None]]
@@ -162,10 +166,6 @@ def _plan(
             f"fit_replicates: replicates={replicates!r} must be a whole number of at least 1."
         )
     if seeds is not None:
-        if not isinstance(seeds, Sequence | np.ndarray | range) or isinstance(seeds, str | bytes):
-            raise SpecError(
-                f"fit_replicates: seeds={shown(seeds)} must be a list of whole numbers."
-            )
         if len(seeds) == 0 or replicates not in (None, len(seeds)):
             raise SpecError(
                 f"fit_replicates: seeds= holds {len(seeds)} seeds, replicates={replicates!r}; "
