@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from tramdag import queries
+from tramdag.arguments import check_path, is_number, shown
 from tramdag.data import Labels, Values
 from tramdag.errors import DataError, SpecError
 from tramdag.fitting import FitReport, FitRows, FitSettings
@@ -35,8 +36,8 @@ __all__ = ["FitJournal", "FlowState", "load", "open_journal", "save"]
 
 _FORMAT = "tramdag checkpoint"
 _JOURNAL = "tramdag fit journal"
-_VERSION = 2
-_ARRAYS = ("estimate", "observed", "scores_crossproduct", "free")
+_VERSION = 3
+_ARRAYS = ("estimate", "observed", "scores_crossproduct", "free", "identified")
 _CHECK_ROWS = 256
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
 _UNREADABLE = (pickle.UnpicklingError, zipfile.BadZipFile)
@@ -77,7 +78,7 @@ def save(path: str | os.PathLike[str], state: FlowState) -> None:
     Raises:
         DataError: The folder is missing, or the path is a folder itself.
     """
-    target = Path(path)
+    target = check_path(path, what="save: path")
     _check_target(target, verb="save")
     rows = queries.sample(state.conditionals, _CHECK_ROWS, interventions={}, latents=None, seed=0)
     tensors = {"check log_prob": _joint_log_prob(state.conditionals, rows)}
@@ -199,8 +200,10 @@ def open_journal(
     """
     if path is None:
         return None
-    if not every >= 0:
-        raise SpecError(f"fit: checkpoint_every={every!r} must be a number of seconds, 0 or more.")
+    check_path(path, what="fit: checkpoint")
+    if not is_number(every, may_be_infinite=True) or every < 0:
+        got = shown(every)
+        raise SpecError(f"fit: checkpoint_every={got} must be a number of seconds, 0 or more.")
     digest = hashlib.sha256()
     what_matters = replace(settings, verbose=0, progress=None)
     seeds = [seed for own in rows for seed in own.seeds]
@@ -280,7 +283,7 @@ def _write(
 def _read(
     path: str | os.PathLike[str], *, kind: str, writer: str
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    target = Path(path)
+    target = check_path(path, what="load: path")
     if target.is_dir():
         raise DataError(f"{str(path)!r} is a folder; give the checkpoint's file.")
     if not target.is_file():

@@ -106,7 +106,12 @@ def _numbers_of_objects(column: pd.Series, where: str) -> np.ndarray:
             f"{where} has the type {column.dtype} with the value {_plain(value)!r} at row "
             f"{_plain(row)!r}; numbers are needed (an ordered Categorical for labelled levels)."
         )
-    return np.where(missing, np.nan, column.where(~column.isna(), 0.0)).astype(np.float64)
+    try:
+        return np.where(missing, np.nan, column.where(~column.isna(), 0.0)).astype(np.float64)
+    except OverflowError:
+        raise DataError(
+            f"{where} holds a whole number beyond the largest float, 1.8e308."
+        ) from None
 
 
 def _spells_number(value: object) -> bool:

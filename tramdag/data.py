@@ -18,6 +18,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from tramdag.arguments import shown
 from tramdag.columns import Labels, check_categories, encode_column, numbers
 from tramdag.errors import DataError, SeparationWarning, SpecError, did_you_mean, name_list
 from tramdag.spec import ContinuousNode, Node, OrdinalNode
@@ -171,7 +172,7 @@ def encode_weights(weights: ArrayLike, n: int) -> Tensor:
     """
     try:
         array = np.asarray(weights, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError(
             f"weights: got {type(weights).__name__}; one non-negative number for each of the {n} "
             "rows is needed."
@@ -227,7 +228,7 @@ def warn_of_empty_levels(
             "parents, and rows that show it have no meaningful log density or counterfactual. "
             "Merge each with a neighbouring level, or declare fewer levels.",
             SeparationWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
@@ -265,7 +266,7 @@ def check_do(do: Do) -> None:
         SpecError: It is not.
     """
     if not isinstance(do, Mapping):
-        raise SpecError(f'do={do!r} must map node names to values, such as {{"T": 1}}.')
+        raise SpecError(f'do={shown(do)} must map node names to values, such as {{"T": 1}}.')
 
 
 def encode_do(
@@ -294,17 +295,19 @@ def encode_do(
 
 
 def encode_evidence(
-    evidence: Mapping[str, Any], nodes: Mapping[str, Node], labels: Labels, n: int
+    evidence: Mapping[str, Any] | None, nodes: Mapping[str, Node], labels: Labels, n: int
 ) -> Values:
-    """Checked values of evidence, each a tensor of shape ``(n,)``.
+    """Checked values of evidence, each a tensor of shape ``(n,)``; None is no evidence.
 
     Raises:
         SpecError: A name in ``evidence`` is not a node, or it is not a mapping.
         DataError: A value is missing, infinite, no level of its node, or of the wrong length.
     """
+    if evidence is None:
+        return {}
     if not isinstance(evidence, Mapping):
         raise SpecError(
-            f'evidence={evidence!r} must map node names to values, such as {{"Age": 70}}.'
+            f'evidence={shown(evidence)} must map node names to values, such as {{"Age": 70}}.'
         )
     encoded = {}
     for key, value in evidence.items():
@@ -358,16 +361,18 @@ def _encode_given(
 ) -> Tensor:
     if isinstance(value, Tensor):
         value = value.detach().cpu().numpy()
-    column = value if isinstance(value, (pd.Series, pd.Categorical)) else np.asarray(value)
+    try:
+        column = value if isinstance(value, (pd.Series, pd.Categorical)) else np.asarray(value)
+    except ValueError:  # rows of different lengths
+        column = np.empty((0, 0))
     if np.ndim(column) == 0:
         series = pd.Series([column.item()] * 1)
     elif np.ndim(column) == 1 and len(column) == n:
         series = pd.Series(column).reset_index(drop=True)
     else:
-        raise DataError(
-            f"{what}: the value for node {name!r} has the shape {np.shape(column)}; a scalar or "
-            f"one value for each of the {n} rows is needed."
-        )
+        got = f"the shape {np.shape(column)}" if np.size(column) else "no values, or uneven ones"
+        wanted = "a scalar" if n == 1 else f"a scalar or one value for each of the {n} rows"
+        raise DataError(f"{what}: the value for node {name!r} has {got}; {wanted} is needed.")
     try:
         encoded = encode_column(series, node, name, labels)
     except DataError as error:
@@ -381,7 +386,14 @@ def _checked_callable(
     def apply(natural: Tensor) -> Tensor:
         own_coding = decode_frame({name: natural}, {name: node}, labels)[name].to_numpy()
         n = len(natural)
-        result = _encode_given(function(own_coding), name, node, labels, n, what="do")
+        try:
+            value = function(own_coding)
+        except TypeError as error:
+            raise SpecError(
+                f"do: the callable for node {name!r} failed ({error}); it receives the node's "
+                f"natural values as one array of {n} and returns one value for each."
+            ) from error
+        result = _encode_given(value, name, node, labels, n, what="do")
         return result.to(natural.device)
 
     return apply

@@ -14,16 +14,11 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from tramdag.arguments import shown
 from tramdag.checkpoint import open_journal
-from tramdag.data import (
-    check_training_frame,
-    encode_frame,
-    encode_weights,
-    learn_labels,
-    warn_of_empty_levels,
-)
+from tramdag.data import encode_frame, encode_weights
 from tramdag.data_sets import encode_data_sets, seeds_of_data_sets
-from tramdag.errors import SpecError
+from tramdag.errors import DataError, SpecError, name_list
 from tramdag.fitting import (
     FitReport,
     FitRows,
@@ -35,6 +30,7 @@ from tramdag.fitting import (
     restore,
 )
 from tramdag.flow import CausalFlowDAG
+from tramdag.inference import check_level
 from tramdag.latent import derive_seed, fresh_seed, known_seed
 from tramdag.node import Conditional, make_conditional
 from tramdag.spec import Spec, is_whole_number
@@ -74,9 +70,9 @@ def fit_replicates(
             of them stay in memory with their bases: per row some 500 bytes for each continuous
             node trained by gradients, 100 for each other one.
         replicates: Number of replicates B; needed with a named kind of weights, else derived.
-        weights: Case weights of shape ``(B, n)``, or the name of a bootstrap: ``"multinomial"``
-            (resampled rows; the default where only ``replicates`` is given) or ``"exponential"``
-            (the Bayesian bootstrap).
+        weights: Case weights of shape ``(B, n)``, a row's by its position in ``data``, or the
+            name of a bootstrap: ``"multinomial"`` (resampled rows; the default where only
+            ``replicates`` is given) or ``"exponential"`` (the Bayesian bootstrap).
         folds: B folds by a seeded shuffle; replicate b has weight zero on fold b.
         seeds: One seed of initial weights, validation split and batches per replicate.
         val_df: Validation rows for nodes trained by gradients, the same for all replicates.
@@ -101,6 +97,10 @@ def fit_replicates(
     """
     settings = FitSettings.of(**options)
     base = CausalFlowDAG(spec, seed=seed, dtype=dtype, device=device)
+    if seeds is not None and (
+        isinstance(seeds, str) or not isinstance(seeds, Sequence | np.ndarray)
+    ):
+        raise SpecError(f"fit_replicates: seeds={shown(seeds)} must be a list of whole numbers.")
     nodes = base.spec
     base_seed = fresh_seed() if seed is None else known_seed(seed)
     plans: list[tuple[tuple[int, ...], Tensor | None]]
@@ -110,10 +110,8 @@ def fit_replicates(
         labels, tables = encode_data_sets(data, nodes, device)
         plans = [((own,), None) for own in fit_seeds]
     else:
-        labels = learn_labels(data, nodes)
-        tables = [{k: v.to(device) for k, v in encode_frame(data, nodes, labels).items()}]
-        check_training_frame(tables[0], nodes, what="the training rows")
-        warn_of_empty_levels(tables[0], nodes, labels)
+        labels, table, _, _ = base._read_training(data, None)
+        tables = [table]
         fit_seeds, case_weights = _plan(
             len(data), replicates, weights=weights, folds=folds, seeds=seeds, seed=base_seed
         )
@@ -176,10 +174,15 @@ def _plan(
         return tuple(known_seed(s) for s in seeds), None
     rng = np.random.default_rng(derive_seed(seed, "replicates"))
     if folds is not None:
-        if not is_whole_number(folds, at_least=2) or folds > n or replicates not in (None, folds):
+        if not is_whole_number(folds, at_least=2) or folds > n:
             raise SpecError(
-                f"fit_replicates: folds={folds!r} must be a whole number from 2 to the {n} rows, "
-                f"and replicates={replicates!r} be left out."
+                f"fit_replicates: folds={shown(folds)} must be a whole number from 2 to the {n} "
+                "rows."
+            )
+        if replicates not in (None, folds):
+            raise SpecError(
+                f"fit_replicates: folds={folds} make {folds} replicates, replicates={replicates!r} "
+                "contradicts them; leave replicates out."
             )
         fold = rng.permutation(np.arange(n) % folds)
         array = (fold != np.arange(folds)[:, None]).astype(float)
@@ -197,13 +200,33 @@ def _plan(
             else rng.exponential(size=(replicates, n))
         )
         return (seed,) * replicates, torch.from_numpy(array)
-    rows = len(np.asarray(weights))
+    table = _weight_table(weights, n)
+    rows = len(table)
     if replicates not in (None, rows):
         raise SpecError(
             f"fit_replicates: weights hold {rows} replicates, replicates={replicates!r}; leave "
             "replicates out."
         )
-    return (seed,) * rows, torch.stack([encode_weights(own, n) for own in np.asarray(weights)])
+    return (seed,) * rows, torch.stack([encode_weights(own, n) for own in table])
+
+
+def _weight_table(weights: ArrayLike, n: int) -> np.ndarray:
+    """Case weights of shape ``(B, n)``, values still unchecked."""
+    try:
+        table = np.asarray(weights)
+    except ValueError:  # rows of different lengths
+        table = np.empty(0, dtype=object)
+    if table.ndim != 2 or len(table) == 0 or table.shape[1] != n:
+        raise DataError(
+            f"fit_replicates: weights {_shape(weights, table)}; a table with a row of {n} weights, "
+            "one for each row of the data, per replicate is needed, shape (replicates, "
+            f"{n}). One fit with one set of weights is CausalFlowDAG(spec).fit(data, weights=...)."
+        )
+    return table
+
+
+def _shape(weights: ArrayLike, table: np.ndarray) -> str:
+    return f"have the shape {table.shape}" if table.dtype != object else f"are {shown(weights)}"
 
 
 class Ensemble:
@@ -235,7 +258,12 @@ class Ensemble:
 
     def __getitem__(self, replicate: int) -> CausalFlowDAG:
         """One fit as a flow of its own."""
-        b = range(len(self))[replicate]  # negative numbers and the IndexError as in a list
+        if not is_whole_number(replicate, at_least=-len(self)) or replicate >= len(self):
+            raise IndexError(
+                f"replicate {shown(replicate)}: the {len(self)} fits are numbered 0 to "
+                f"{len(self) - 1}, or from the end -1 to {-len(self)}."
+            )
+        b = range(len(self))[replicate]
         data_set = b if len(self._rows) > 1 else 0
         rows = self._rows[data_set]
         laws: dict[str, Conditional] = {}
@@ -277,6 +305,11 @@ class Ensemble:
         Args:
             query: A function of a flow that returns a DataFrame, an array or a number.
         """
+        if not callable(query):
+            raise SpecError(
+                f"each: query={shown(query)} must be a function of a flow, such as "
+                "lambda flow: flow.coef()."
+            )
         results = [query(flow) for flow in self]
         tables = [_table(result) for result in results]
         return pd.concat(tables, keys=range(len(self)), names=["replicate"])
@@ -302,7 +335,13 @@ class Ensemble:
 
         Returns:
             For every numeric column the columns mean, sd, lower and upper.
+
+        Raises:
+            SpecError: ``by`` names no column, or ``level`` is not between 0 and 1.
+            DataError: ``table`` is no table of an ensemble.
         """
+        _check_spread(table, by)
+        check_level(level)
         names = list(table.index.names[1:]) if by is None else list(by)
         keys = list(range(1, table.index.nlevels)) if by is None else names
         numbers = [n for n in table.select_dtypes("number").columns if n not in names]
@@ -325,6 +364,31 @@ def _table(result: Any) -> pd.DataFrame:
     if isinstance(result, pd.DataFrame):
         return result
     return pd.DataFrame({"value": np.atleast_1d(np.asarray(result))})
+
+
+def _check_spread(table: pd.DataFrame, by: Sequence[str] | None) -> None:
+    if not isinstance(table, pd.DataFrame):
+        raise DataError(
+            f"spread: table is a {type(table).__name__}; give the DataFrame that a query of the "
+            "ensemble returned."
+        )
+    if by is None:
+        if table.index.nlevels < 2:
+            raise DataError(
+                "spread: the table's index has one level, so nothing tells the rows of a replicate "
+                "apart; give the table as the ensemble returned it, or by= columns."
+            )
+        return
+    if isinstance(by, str) or not isinstance(by, Sequence) or not len(by):
+        raise SpecError(
+            f"spread: by={shown(by)} must be a list of columns, such as ['node', 'parent']."
+        )
+    unknown = [name for name in by if not isinstance(name, str) or name not in table.columns]
+    if unknown:
+        raise SpecError(
+            f"spread: by= names {name_list(unknown)}; the table's columns are "
+            f"{name_list(table.columns)}."
+        )
 
 
 def _in_each_replicate(verb: str) -> Callable[..., pd.DataFrame]:

@@ -17,13 +17,6 @@ import torch
 from numpy.typing import ArrayLike
 
 from tramdag import checkpoint as files
-from tramdag.data import (
-    check_training_frame,
-    encode_frame,
-    encode_weights,
-    learn_labels,
-    warn_of_empty_levels,
-)
 from tramdag.fitting import (
     FitReport,
     FitRows,
@@ -118,10 +111,10 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
             plateau_patience: See ``schedule``.
             freeze_patience: End a node's fit after so many epochs without improvement; None never.
             min_delta: Smallest change of the validation value, in nats, that counts as improvement.
-            weights: Case weights, one non-negative number per row of ``train_df``; None weighs all
-                by one. A row of weight zero counts as absent, but scalings (the range of a
-                transform, means and scales of parents) are taken from all rows: the basis is
-                part of the model.
+            weights: Case weights, one non-negative number per row of ``train_df``, by position (an
+                index is not looked at); None weighs all by one. A row of weight zero counts as
+                absent, but scalings (the range of a transform, means and scales of parents) are
+                taken from all rows: the basis is part of the model.
             optimizer: ``"auto"``, ``"exact"`` (refuses nodes that are not classical) or ``"adam"``
                 (trains all nodes by Adam).
             validation_fraction: Share of ``train_df`` split off; 0 lets the training rows stand in.
@@ -162,14 +155,7 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
         else:
             fitted = self._make_conditionals(fit_seed)
         check_solvable(fitted, settings)
-        labels = learn_labels(train_df, self._nodes)
-        train = self._on_device(encode_frame(train_df, self._nodes, labels))
-        case_weights = None if weights is None else encode_weights(weights, len(train_df))
-        check_training_frame(train, self._nodes, what="the training rows", weights=case_weights)
-        warn_of_empty_levels(train, self._nodes, labels, weights=case_weights)
-        validation = (
-            None if val_df is None else self._on_device(encode_frame(val_df, self._nodes, labels))
-        )
+        labels, train, validation, case_weights = self._read_training(train_df, val_df, weights)
         start = {name: flatten(law).unsqueeze(0) for name, law in fitted.items()}
         own = None if case_weights is None else case_weights.unsqueeze(0).to(self._device)
         rows = FitRows(train, validation, (fit_seed,), own)

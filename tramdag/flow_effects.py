@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tramdag import inference, queries
+from tramdag.arguments import check_choice, flat_numbers, shown
 from tramdag.data import check_frame, known_node
 from tramdag.errors import DataError, SpecError
 from tramdag.flow_delta import ESTIMATE_COLUMNS, DeltaBase, DeltaMethod
@@ -107,8 +108,9 @@ class EffectVerbs(DeltaBase):
                 for PN and PS the treatment.
             of: g, vectorised over outcome values or level codes, larger being better, such as
                 ``lambda y: y <= 2``; None takes the outcome itself.
-            quantiles: Levels in (0, 1) of the quantile effects of a continuous outcome; None takes
-                0.1, 0.5 and 0.9, and none where ``of`` is given.
+            quantiles: Levels in (0, 1) of the quantile effects of a continuous outcome, each once;
+                rows are named after them in full, ``qte(0.25)``. None takes 0.1, 0.5 and 0.9, and
+                none where ``of`` is given.
             rows: ``"fixed"`` (effects in exactly these rows) or ``"sampled"`` (they are a sample of
                 the population that is meant, which widens the intervals).
             level: Confidence level.
@@ -131,13 +133,17 @@ class EffectVerbs(DeltaBase):
                 f"effect: {outcome!r} is not an effect of {treatment!r} in this DAG, so every "
                 "effect is zero by assumption."
             )
-        if rows not in ("fixed", "sampled"):
-            raise SpecError(f"effect: rows={rows!r} is unknown; allowed are 'fixed', 'sampled'.")
+        check_choice(rows, ("fixed", "sampled"), what="effect: rows")
         check_points(n_points, "effect")
         if not isinstance(values, (tuple, list)) or len(values) != 2:
             raise SpecError(f"effect: values={values!r} must be the two values (a, b).")
         if data is None:
             raise DataError("effect: data= is missing; give the rows whose effects are meant.")
+        if of is not None and not callable(of):
+            raise SpecError(
+                f"effect: of={shown(of)} must be a function of the outcome's values, such as "
+                "lambda y: y <= 2."
+            )
         taus = self._quantile_levels(outcome, of, quantiles)
         score = _tensor_score(of)
         arms = [
@@ -154,7 +160,7 @@ class EffectVerbs(DeltaBase):
         statistics = [statistic for _, statistic in means.values()]
         if taus:
             statistics += [
-                queries.arm_quantiles(arm, {f"quantile_{side}({tau:g})": tau for tau in taus})
+                queries.arm_quantiles(arm, {f"quantile_{side}({tau!r})": tau for tau in taus})
                 for side, arm in zip("ab", arms, strict=True)
             ]
         statistics.append(joint.sums)
@@ -177,13 +183,23 @@ class EffectVerbs(DeltaBase):
         allowed = not isinstance(self._nodes[outcome], OrdinalNode) and of is None
         if quantiles is None:
             return _QUANTILES if allowed else ()
-        levels = np.atleast_1d(np.asarray(quantiles, dtype=float))
-        if levels.ndim != 1 or not ((levels > 0) & (levels < 1)).all():
-            raise SpecError(f"effect: quantiles={quantiles!r} must lie strictly between 0 and 1.")
-        if levels.size and not allowed:
+        if isinstance(quantiles, (list, tuple, np.ndarray)) and len(quantiles) == 0:
+            return ()
+        levels = flat_numbers(quantiles, what="effect: quantiles")
+        if not ((levels > 0) & (levels < 1)).all():
+            got = shown(quantiles)
+            raise SpecError(f"effect: quantiles={got} must lie strictly between 0 and 1.")
+        if len(set(levels.tolist())) < len(levels):
+            raise SpecError(f"effect: quantiles={shown(quantiles)} repeat a level; give each once.")
+        if isinstance(self._nodes[outcome], OrdinalNode):
             raise SpecError(
-                f"effect: quantiles={quantiles!r} need a continuous outcome without of=; "
-                f"{outcome!r} is {'continuous' if of is not None else 'ordinal'}."
+                f"effect: quantiles= need a continuous outcome and {outcome!r} is ordinal; leave "
+                "quantiles out, or compare the levels' probabilities with of=."
+            )
+        if of is not None:
+            raise SpecError(
+                f"effect: of= and quantiles= exclude each other, since quantile effects are those "
+                f"of {outcome!r} itself; ask in two calls."
             )
         return tuple(levels.tolist())
 
@@ -248,11 +264,11 @@ class _Table:
 
     def add_quantiles(self, taus: Sequence[float]) -> None:
         for tau in taus:
-            names = [f"quantile_{side}({tau:g})" for side in "ab"]
+            names = [f"quantile_{side}({tau!r})" for side in "ab"]
             a, b = (self._delta.value(name) for name in names)
             self._add(names[0], a, {names[0]: 1.0})
             self._add(names[1], b, {names[1]: 1.0})
-            self._add(f"qte({tau:g})", b - a, {names[0]: -1.0, names[1]: 1.0})
+            self._add(f"qte({tau!r})", b - a, {names[0]: -1.0, names[1]: 1.0})
 
     def _joint_options(self, joint: queries.JointResult) -> dict[str, Any]:
         """What the rows of joint quantities share: their scale, notes and missing intervals."""

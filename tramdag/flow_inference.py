@@ -11,8 +11,10 @@ import torch
 from numpy.typing import ArrayLike
 
 from tramdag import inference, queries
+from tramdag.arguments import check_choice, shown
 from tramdag.data import encode_do, encode_weights, known_node
 from tramdag.errors import DataError, SpecError, name_list
+from tramdag.fitting import hash_of_rows
 from tramdag.flow_state import FlowBase
 from tramdag.node import ContinuousConditional
 from tramdag.spec import CI, OrdinalNode
@@ -35,6 +37,9 @@ def compare(smaller: InferenceVerbs, larger: InferenceVerbs) -> pd.DataFrame:
     Raises:
         SpecError: Other nodes or rows, a differing node that is not exact, or models not nested.
     """
+    for which, flow in (("first", smaller), ("second", larger)):
+        if not isinstance(flow, InferenceVerbs):
+            raise SpecError(f"compare: the {which} argument is {shown(flow)}; give a fitted flow.")
     rows = {smaller.report.rows, larger.report.rows}
     if smaller.spec.keys() == larger.spec.keys() and None not in rows and len(rows) > 1:
         raise SpecError(
@@ -55,10 +60,11 @@ class InferenceVerbs(FlowBase):
 
         Args:
             train_df: The rows of the fit.
-            weights: Their case weights, if it had some.
+            weights: Their case weights, if it had some: by position, whatever the indices are.
 
         Raises:
-            DataError: They are not the rows of the fit: their likelihood differs from the report's.
+            DataError: They are not the rows of the fit: their likelihood or their hash differs from
+                the report's.
         """
         self._require_fit("attach")
         rows = self._on_device(self._encode(train_df))
@@ -79,6 +85,13 @@ class InferenceVerbs(FlowBase):
                     f"negative log-likelihood of {entry.nll:.6f}; these {n} rows give "
                     f"{nll:.6f}."
                 )
+        stored = self.report.rows
+        if stored is not None and hash_of_rows(rows, case_weights) != stored:
+            raise DataError(
+                "attach: these are not the rows and case weights of the fit, whose hash differs, "
+                "even where their likelihood does not. Give the table as it was fitted, with every "
+                "digit; the order of its rows does not matter."
+            )
         self._training, self._weights = rows, case_weights
         return self
 
@@ -109,7 +122,10 @@ class InferenceVerbs(FlowBase):
         Args:
             node: A node's name.
             kind: ``"observed"`` or ``"sandwich"``.
-            cluster: One label per training row; the sandwich then sums scores within clusters.
+            cluster: One label per training row, by position; the sandwich then sums scores within
+                clusters. It has no small-sample factor: with few clusters multiply the covariance
+                by G / (G - 1), G their number, or by G / (G - 1) (n - 1) / (n - q) with n rows and
+                q parameters as other programs do (standard errors by its root).
 
         Returns:
             A square table: coefficients in raw units, then (classical nodes) theta.
@@ -222,17 +238,16 @@ class InferenceVerbs(FlowBase):
         inference.check_level(level)
         conditional = self._conditionals[known_node(node, self._nodes, what="confidence_interval")]
         labels = [column.name for column in conditional.linear.columns]
-        if coefficient not in labels:
+        if not isinstance(coefficient, str) or coefficient not in labels:
             raise SpecError(
-                f"confidence_interval: node {node!r} has no coefficient {coefficient!r}; it has "
-                f"{name_list(labels)}."
+                f"confidence_interval: node {node!r} has no coefficient {shown(coefficient)}; it "
+                f"has {name_list(labels)}."
             )
+        check_choice(method, ("wald", "profile"), what="confidence_interval: method")
         index = labels.index(coefficient)
         if method == "wald":
             row = self.summary(node, level=level).iloc[index]
             return float(row["lower"]), float(row["upper"])
-        if method != "profile":
-            raise SpecError(f"method={method!r} is unknown; allowed are 'wald', 'profile'.")
         rows = self._rows("profile intervals")
         found = inference.profile_interval(
             conditional, rows, index, level=level, weights=self._weights
@@ -251,9 +266,9 @@ class InferenceVerbs(FlowBase):
         self._require_fit("shift_curve")
         known_node(node, self._nodes, what="shift_curve")
         known_node(parent, self._nodes, what="shift_curve")
-        given = pd.DataFrame({parent: np.asarray(values)})
-        grid = self._on_device(self._encode(given, columns=[parent]))
-        return inference.shift_curve(self._conditionals[node], parent, grid, np.asarray(values))
+        array = _grid(values, "shift_curve")
+        grid = self._on_device(self._encode(pd.DataFrame({parent: array}), columns=[parent]))
+        return inference.shift_curve(self._conditionals[node], parent, grid, array)
 
     def odds_ratio_curve(
         self,
@@ -289,9 +304,9 @@ class InferenceVerbs(FlowBase):
         inference.check_level(level)
         conditional = self._conditionals[known_node(node, self._nodes, what="odds_ratio_curve")]
         for name in (parent, over):
-            if name not in conditional.parents:
+            if not isinstance(name, str) or name not in conditional.parents:
                 raise SpecError(
-                    f"odds_ratio_curve: {name!r} is no parent of {node!r}; its parents are "
+                    f"odds_ratio_curve: {shown(name)} is no parent of {node!r}; its parents are "
                     f"{name_list(conditional.parents)}."
                 )
         if parent == over:
@@ -301,7 +316,12 @@ class InferenceVerbs(FlowBase):
                 f"odds_ratio_curve: {parent!r} enters {node!r} by a complex intercept, so its odds "
                 "ratio differs along the outcome; use pmf or cdf."
             )
-        grid = np.asarray(values)
+        if not isinstance(change, (tuple, list)) or len(change) != 2:
+            raise SpecError(
+                f"odds_ratio_curve: change={shown(change)} must be two values of {parent!r}, such "
+                "as (0, 1)."
+            )
+        grid = _grid(values, "odds_ratio_curve")
         n = len(grid)
         base = {name: torch.zeros(n, dtype=torch.float64) for name in conditional.parents}
         for name in conditional.parents:
@@ -336,3 +356,17 @@ class InferenceVerbs(FlowBase):
         h, log_derivative = inference.transformation(conditional, values)
         columns = {"x": values[node], "h": h, "log_derivative": log_derivative}
         return pd.DataFrame({k: v.cpu().numpy() for k, v in columns.items()}, index=df.index)
+
+
+def _grid(values: object, verb: str) -> np.ndarray:
+    """Values of a parent at which a curve is drawn, ``(k,)``; numbers or labels."""
+    try:
+        array = np.asarray(values)
+    except ValueError:  # rows of different lengths
+        array = np.empty((0, 0))
+    if array.ndim != 1 or not array.size:
+        raise SpecError(
+            f"{verb}: values={shown(values)} must be a flat sequence of the parent's values, not "
+            "empty."
+        )
+    return array

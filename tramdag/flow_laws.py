@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from tramdag import queries
+from tramdag.arguments import check_choice, flat_numbers, shown
 from tramdag.data import Do, check_frame, encode_evidence, known_node
 from tramdag.errors import IntegrationWarning, SpecError, name_list
 from tramdag.flow_state import FlowBase, check_points
@@ -159,10 +160,10 @@ class LawVerbs(FlowBase):
             A column per quantile level, in the node's unit.
         """
         query = self._query("quantile", df, node, do, evidence, scope, n_points, seed)
-        levels = np.atleast_1d(np.asarray(q, dtype=float))
+        levels = flat_numbers(q, what="quantile: q")
         if not ((levels > 0) & (levels < 1)).all():
-            raise SpecError(f"quantile: q={q!r} must lie strictly between 0 and 1.")
-        result = queries.quantile(query, torch.from_numpy(levels.copy()))
+            raise SpecError(f"quantile: q={shown(q)} must lie strictly between 0 and 1.")
+        result = queries.quantile(query, torch.from_numpy(levels))
         return _law_table(result, query, df, levels.tolist())
 
     def _query(
@@ -178,10 +179,7 @@ class LawVerbs(FlowBase):
     ) -> queries.Query:
         self._require_fit(verb)
         known_node(node, self._nodes, what=verb)
-        if scope not in queries.SCOPES:
-            raise SpecError(
-                f"{verb}: scope={scope!r} is unknown; allowed are {name_list(queries.SCOPES)}."
-            )
+        check_choice(scope, queries.SCOPES, what=f"{verb}: scope")
         check_points(n_points, verb)
         if df is None:
             if scope != "total":
@@ -190,7 +188,7 @@ class LawVerbs(FlowBase):
                 )
             n = _n_rows(do, evidence)
             interventions = self._interventions(do, n)
-            values = encode_evidence(evidence or {}, self._nodes, self._labels, n)
+            values = encode_evidence(evidence, self._nodes, self._labels, n)
             self._check_evidence(verb, node, interventions, values)
         else:
             if evidence is not None:
@@ -246,17 +244,16 @@ class LawVerbs(FlowBase):
                 raise SpecError("at=None takes each row's own value, but df is None; give at=.")
             own = self._encode(df, columns=[query.node])[query.node]
             return [query.node], own.double().unsqueeze(-1)
-        grid = np.atleast_1d(np.asarray(at, dtype=float))
-        if grid.ndim != 1 or not np.isfinite(grid).all():
-            raise SpecError(f"at={at!r} must be one finite number or a flat sequence of them.")
-        return grid.tolist(), torch.from_numpy(grid.copy()).expand(query.n, -1)
+        grid = flat_numbers(at, what="at")
+        return grid.tolist(), torch.from_numpy(grid).expand(query.n, -1)
 
 
 def _n_rows(do: Do | None, evidence: Evidence | None) -> int:
     """Rows that a question about the population asks for: the longest array's, else one."""
     given = [m for m in (do, evidence) if isinstance(m, Mapping)]
-    arrays = [value for mapping in given for value in mapping.values() if not callable(value)]
-    return max([len(value) for value in arrays if np.ndim(value) == 1], default=1)
+    columns = [c for m in given for c in m.values() if hasattr(c, "__len__")]
+    lists = [c for c in columns if not isinstance(c, str) and getattr(c, "ndim", 1) != 0]
+    return max([1, *map(len, lists)])
 
 
 def _law_table(

@@ -46,6 +46,11 @@ class QueryVerbs(FlowBase):
         into the named nodes are cut. With ``u = abduct(df)``: the counterfactuals of df's rows
         (without ``do``: the rows themselves, ordinal columns level for level).
 
+        Draws given evidence are not offered: ``pmf``, ``cdf``, ``density`` and ``quantile`` answer
+        with ``df=None, evidence={...}`` without sampling noise, and ``sample(u=abduct(df))`` what
+        observed rows would have done. Given values of ordinal nodes alone, rows of a large sample
+        that show them are draws, too.
+
         Args:
             n: Number of rows; not needed with ``u``.
             do: Node names to a scalar, one value per row, or a callable of the natural values.

@@ -11,9 +11,22 @@ from typing import Self
 
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 
 from tramdag import inference
-from tramdag.data import Do, Labels, Values, encode_do, encode_frame, known_node
+from tramdag.arguments import shown
+from tramdag.data import (
+    Do,
+    Labels,
+    Values,
+    check_training_frame,
+    encode_do,
+    encode_frame,
+    encode_weights,
+    known_node,
+    learn_labels,
+    warn_of_empty_levels,
+)
 from tramdag.errors import ExtrapolationWarning, NotFittedError, SpecError, name_list
 from tramdag.fitting import FitReport, NodeReport
 from tramdag.latent import derive_seed, fresh_seed, known_seed
@@ -27,9 +40,9 @@ _DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
 def _known_dtype(dtype: torch.dtype | str) -> torch.dtype:
-    found: torch.dtype | None = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
-    if found is None or found not in _DTYPES.values():
-        raise SpecError(f"dtype={dtype!r} must be float64 or float32.")
+    found = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
+    if not isinstance(found, torch.dtype) or found not in _DTYPES.values():
+        raise SpecError(f"dtype={shown(dtype)} must be float64 or float32.")
     return found
 
 
@@ -45,7 +58,7 @@ def _known_device(device: str | torch.device) -> torch.device:
     usable = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
     try:
         found = torch.device(device)
-    except (RuntimeError, TypeError):
+    except (RuntimeError, TypeError, ValueError):
         raise SpecError(
             f"device={device!r} is no device; those of this machine are {name_list(usable)}."
         ) from None
@@ -196,6 +209,19 @@ class FlowBase:
                 weights=self._weights,
             )
         return self._information[node]
+
+    def _read_training(
+        self, train_df: pd.DataFrame, val_df: pd.DataFrame | None, weights: ArrayLike | None = None
+    ) -> tuple[Labels, Values, Values | None, torch.Tensor | None]:
+        """Labels, training rows, validation rows and case weights of a fit, all checked."""
+        labels = learn_labels(train_df, self._nodes)
+        train = self._on_device(encode_frame(train_df, self._nodes, labels))
+        own = None if weights is None else encode_weights(weights, len(train_df))
+        check_training_frame(train, self._nodes, what="the training rows", weights=own)
+        warn_of_empty_levels(train, self._nodes, labels, weights=own)
+        if val_df is None:
+            return labels, train, None, own
+        return labels, train, self._on_device(encode_frame(val_df, self._nodes, labels)), own
 
     def _encode(self, df: pd.DataFrame, columns: Iterable[str] | None = None) -> Values:
         return encode_frame(df, self._nodes, self._labels, columns=columns)

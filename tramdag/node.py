@@ -29,7 +29,6 @@ from tramdag.transforms import BOUND, LinearInBasis, inverse_positive, make_tran
 
 __all__ = ["Conditional", "ContinuousConditional", "OrdinalConditional", "make_conditional"]
 
-
 _SMALLEST_RAW = -14.5
 """Floor of the raw increments that a complex intercept makes."""
 
@@ -279,7 +278,11 @@ class ContinuousConditional(Conditional):
 
     @override
     def generate(self, parents: Values, latents: Tensor) -> Tensor:
-        raw, shift = self.parameters_given(*self.encode_parents(parents, len(latents)))
+        features = self.encode_parents(parents, len(latents))
+        return self.generate_given(*self.parameters_given(*features), latents)
+
+    def generate_given(self, raw: Tensor, shift: Tensor, latents: Tensor) -> Tensor:
+        """The node's values from :meth:`parameters_given`'s results and latents, ``(n,)``."""
         z = latents.to(self.dtype) - shift
         with torch.no_grad():
             s = self.transform.inverse(raw, z)

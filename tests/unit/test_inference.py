@@ -313,6 +313,19 @@ def test_a_loaded_flow_wants_its_rows_back_for_rowwise_covariances(
     pd.testing.assert_frame_equal(loaded.attach(cohort).vcov("treat"), linear_flow.vcov("treat"))
 
 
+def test_rows_of_the_same_likelihood_but_another_hash_are_not_attached(
+    cohort: pd.DataFrame, tmp_path: Path
+) -> None:
+    roots = {"age": ContinuousNode(transform="affine"), "sev": OrdinalNode(3)}
+    CausalFlowDAG(roots, seed=1).fit(cohort).save(tmp_path / "flow.pt")
+    loaded = CausalFlowDAG.load(tmp_path / "flow.pt")
+    # a column in another order leaves every node's likelihood as it was
+    mixed = cohort.assign(sev=cohort["sev"].to_numpy()[::-1])
+    with pytest.raises(DataError, match="hash"):
+        loaded.attach(mixed)
+    loaded.attach(cohort.sample(frac=1.0, random_state=1))
+
+
 @pytest.mark.parametrize(
     ("ask", "named"),
     [

@@ -321,6 +321,17 @@ def test_coefficients_without_an_error_are_drawn_open_and_explained(
     assert ax.get_xlim()[1] < 10
 
 
+def test_an_undetermined_coefficient_is_named_and_not_drawn(separated: td.CausalFlowDAG) -> None:
+    table = separated.summary("y")
+    table.loc[1, "status"] = "undetermined"
+    table.loc[1, ["estimate", "odds_ratio"]] = math.nan
+    ax = plotting.coefficient_forest(table)
+    assert len(by_id(ax, "estimate")) == 2
+    assert notes(ax)[1] == "undetermined"
+    labels = labels_of(plotting.causal_dag(separated.spec, table.iloc[1:2]), dict(separated.spec))
+    assert labels["g", "y"].get_text() == "ls\nundetermined"
+
+
 def test_a_one_sided_interval_ends_in_an_arrow(separated: td.CausalFlowDAG) -> None:
     table = separated.summary("y")
     lower, upper = separated.confidence_interval("y", "g=2", method="profile")

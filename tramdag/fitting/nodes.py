@@ -8,15 +8,18 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from tramdag.data import Values
 from tramdag.errors import ConvergenceWarning, SeparationWarning, name_list
-from tramdag.fitting.exact import Certificate, Solution, solve, write
+from tramdag.fitting.exact import Solution, solve, write
 from tramdag.fitting.gradient import FitRows, NodeFits, Part, train_parts
-from tramdag.fitting.report import NodeHistory, NodeReport
+from tramdag.fitting.raw import raw_jacobian
+from tramdag.fitting.report import ANY_VALUE, NodeHistory, NodeReport
 from tramdag.fitting.rows import Rows, mean_nll
+from tramdag.fitting.separation import Separation, moves
 from tramdag.fitting.settings import FitSettings, check_solvable
 from tramdag.fitting.stack import Stack
 from tramdag.fitting.stochastic import Journal
@@ -188,15 +191,20 @@ def _exact_report(
         newton_decrement=certificate.newton_decrement,
         active_bounds=certificate.active_bounds,
         inestimable=tuple(law.linear.columns[j].name for j in certificate.inestimable),
-        separated=_separated(law, certificate),
+        separated=_separated(law, solution.separations.get(replicate)),
         total_weight=None if weights is None else float(weights[replicate].sum()),
     )
 
 
-def _separated(law: Conditional, certificate: Certificate) -> tuple[str, ...]:
-    columns = law.linear.columns
-    shifts = [f"{columns[j].name} -> {s * math.inf:+}" for j, s in certificate.separated]
-    return (*shifts, *(f"theta[{k}]" for k in certificate.separated_cutpoints))
+def _separated(law: Conditional, separation: Separation | None) -> tuple[str, ...]:
+    """What is infinite, then what the rows do not determine, then raw cutpoints that are either."""
+    if separation is None:
+        return ()
+    names = [column.name for column in law.linear.columns]
+    infinite = [f"{names[j]} -> {s * math.inf:+}" for j, s in separation.columns if s]
+    open_ = [f"{names[j]} -> {ANY_VALUE}" for j, s in separation.columns if not s]
+    moving = moves(raw_jacobian(law)[len(names) :], separation.span)
+    return (*infinite, *open_, *(f"theta[{k}]" for k in np.flatnonzero(moving)))
 
 
 def _warn_if_doubtful(reports: Sequence[NodeReport]) -> None:

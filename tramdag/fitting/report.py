@@ -14,6 +14,7 @@ from torch import Tensor
 from tramdag.data import Values
 
 __all__ = [
+    "ANY_VALUE",
     "HISTORY_COLUMNS",
     "TRAJECTORY_COLUMNS",
     "FitReport",
@@ -24,6 +25,9 @@ __all__ = [
 
 HISTORY_COLUMNS = ("node", "epoch", "train", "validation", "learning_rate", "seconds")
 TRAJECTORY_COLUMNS = ("node", "epoch", "parent", "level", "estimate")
+
+ANY_VALUE = "any value"
+"""Where a coefficient goes that the rows do not determine, since they separate the levels."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,9 @@ class NodeReport:
         newton_decrement: Likewise, nats.
         active_bounds: Increments at their bound.
         inestimable: Coefficients held at zero, as ``parent`` or ``parent=level``.
-        separated: Coefficients and cutpoints whose estimate runs off to infinity, as
-            ``T=1 -> +inf`` or ``theta[5]``.
+        separated: Coefficients and cutpoints without a finite estimate, since the levels are
+            separated: ``T=1 -> +inf`` runs off to infinity, ``Age -> any value`` may have any value
+            at the supremum of the likelihood, ``theta[5]`` is one of both.
         total_weight: Sum of the case weights, None without weights.
     """
 
@@ -73,6 +78,12 @@ class NodeReport:
     def separated_names(self) -> tuple[str, ...]:
         """The labels in ``separated``, without their direction."""
         return tuple(label.split(" -> ")[0] for label in self.separated)
+
+    @property
+    def undetermined(self) -> tuple[str, ...]:
+        """The coefficients in ``separated`` that may have any value."""
+        ends = (label.split(" -> ") for label in self.separated)
+        return tuple(name for name, *end in ends if end == [ANY_VALUE])
 
 
 @dataclass(frozen=True)

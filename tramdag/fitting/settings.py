@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
+from tramdag.arguments import check_choice, is_number, shown
 from tramdag.errors import SpecError, name_list
 from tramdag.node import Conditional
 from tramdag.spec import is_whole_number
@@ -41,14 +43,13 @@ class AdamSettings:
             if not is_whole_number(value, at_least=1):
                 raise SpecError(f"fit: {name}={value!r} must be a whole number of at least 1.")
             object.__setattr__(self, name, int(value))
-        if not self.learning_rate > 0 or not math.isfinite(self.learning_rate):
-            raise SpecError(f"fit: learning_rate={self.learning_rate!r} must be positive.")
-        if not self.min_delta >= 0:
-            raise SpecError(f"fit: min_delta={self.min_delta!r} must not be negative.")
-        if self.schedule not in SCHEDULES:
-            raise SpecError(
-                f"fit: schedule={self.schedule!r} is unknown; allowed are {name_list(SCHEDULES)}."
-            )
+        if not is_number(self.learning_rate) or not self.learning_rate > 0:
+            got = shown(self.learning_rate)
+            raise SpecError(f"fit: learning_rate={got} must be a positive number, such as 0.01.")
+        # an infinite one lets nothing count as improvement
+        if not is_number(self.min_delta, may_be_infinite=True) or self.min_delta < 0:
+            raise SpecError(f"fit: min_delta={shown(self.min_delta)} must be a number, 0 or more.")
+        check_choice(self.schedule, SCHEDULES, what="fit: schedule")
 
 
 @dataclass(frozen=True)
@@ -63,20 +64,18 @@ class FitSettings:
     progress: bool | None = None
 
     def __post_init__(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
-            raise SpecError(
-                f"fit: optimizer={self.optimizer!r} is unknown; allowed are "
-                f"{name_list(OPTIMIZERS)}."
-            )
+        check_choice(self.optimizer, OPTIMIZERS, what="fit: optimizer")
+        for name, flag in (("warm_start", self.warm_start), ("progress", self.progress)):
+            if not isinstance(flag, (bool, np.bool_)) and not (name == "progress" and flag is None):
+                raise SpecError(f"fit: {name}={shown(flag)} must be True or False.")
         if not (isinstance(self.verbose, bool) or is_whole_number(self.verbose, at_least=0)):
             raise SpecError(
                 f"fit: verbose={self.verbose!r} must be a whole number of at least 0: log every so "
                 "many epochs, 0 never."
             )
-        if not 0.0 <= self.validation_fraction < 1.0:
-            raise SpecError(
-                f"fit: validation_fraction={self.validation_fraction!r} must lie in [0, 1)."
-            )
+        share = self.validation_fraction
+        if not is_number(share) or not 0.0 <= share < 1.0:
+            raise SpecError(f"fit: validation_fraction={shown(share)} must lie in [0, 1).")
 
     @classmethod
     def of(cls, **options: Any) -> FitSettings:

@@ -8,7 +8,10 @@ networks' own estimation adds is not in them.
 With H the observed information and M the sum of squared scores, the covariance of
 :math:`\hat\psi` is :math:`H^{-1}` (observed) or :math:`H^{-1} M H^{-1}` (sandwich), taken over the
 free parameters: increments at their bound of zero and coefficients that are not estimable are left
-out, since no standard error exists for them.
+out, since no standard error exists for them. Where the data separate the levels, H is that of the
+limiting problem, singular along the directions of :mod:`tramdag.fitting.separation`; as many
+parameters as there are such directions are held, and what no direction changes has the same
+covariance whichever these are.
 """
 
 from __future__ import annotations
@@ -22,12 +25,15 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from tramdag.arguments import check_choice
 from tramdag.data import Values
-from tramdag.errors import DataError, SpecError, name_list
+from tramdag.errors import DataError
 from tramdag.fitting.convex import in_double
 from tramdag.fitting.likelihood import likelihood_of
+from tramdag.fitting.raw import raw_jacobian
 from tramdag.fitting.report import NodeReport
-from tramdag.node import Conditional, OrdinalConditional
+from tramdag.fitting.separation import find_separation, moves
+from tramdag.node import Conditional
 from tramdag.transforms import positive
 
 __all__ = [
@@ -56,7 +62,8 @@ class Information:
             networks; shape ``(q,)``.
         observed: Observed information of all rows, shape ``(q, q)``.
         scores_crossproduct: Sum over rows of score times its transpose, shape ``(q, q)``.
-        free: Parameters that have a standard error, shape ``(q,)``, bool.
+        free: Parameters that are not held where the inverse is taken, shape ``(q,)``, bool.
+        identified: Which of :func:`parameter_labels` have a standard error, bool.
         n: Number of rows.
         conditional_on_networks: Whether fitted networks were held fixed.
     """
@@ -65,6 +72,7 @@ class Information:
     observed: np.ndarray
     scores_crossproduct: np.ndarray
     free: np.ndarray
+    identified: np.ndarray
     n: int
     conditional_on_networks: bool
 
@@ -89,8 +97,9 @@ def information_of(
     """
     double = in_double(conditional)
     shift_weights = double.linear.weight.detach().cpu()
-    without = {*entry.inestimable, *entry.separated_names}
-    estimable = np.array([label not in without for label in _column_names(double)], dtype=bool)
+    names = _column_names(double)
+    estimable = np.array([name not in entry.inestimable for name in names], dtype=bool)
+    span = np.zeros((len(double.intercept) + len(names), 0))
     if double.is_classical:
         psi, increments = _psi(double)
         likelihood = likelihood_of(double, values, weights)
@@ -98,7 +107,9 @@ def information_of(
         _, _, hessian = likelihood(psi, order=2)
         observed = hessian * float(likelihood.total)
         inner = np.concatenate([[True], increments > 0.0])
-        inner &= np.array([f"theta[{k}]" not in without for k in range(len(inner))])
+        if entry.separated:
+            separation = find_separation(likelihood, None, held=np.flatnonzero(~estimable))
+            span = span if separation is None else separation.span
     else:
         psi = torch.cat([double.intercept.detach().cpu(), shift_weights]).numpy()
         scores = scores_of(double, values, weights=weights)
@@ -113,7 +124,29 @@ def information_of(
             observed = torch.func.hessian(total_nll)(start).detach().cpu().numpy()
         inner = np.ones(len(double.intercept), dtype=bool)
     free = np.concatenate([inner, estimable])
-    return Information(psi, observed, scores.T @ scores, free, len(scores), not double.is_classical)
+    identified = estimable
+    if double.is_classical:
+        identified = np.concatenate([estimable, inner]) & ~moves(raw_jacobian(double), span)
+    free[_gauge(span, free)] = False
+    return Information(
+        estimate=psi,
+        observed=observed,
+        scores_crossproduct=scores.T @ scores,
+        free=free,
+        identified=identified,
+        n=len(scores),
+        conditional_on_networks=not double.is_classical,
+    )
+
+
+def _gauge(span: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Free parameters that, held, leave no direction of the span; as few as that takes."""
+    candidates = np.flatnonzero(free)
+    if span.shape[1] == 0:
+        return candidates[:0]
+    _, triangle, order = scipy.linalg.qr(span[candidates].T, mode="economic", pivoting=True)
+    sizes = np.abs(np.diag(triangle))
+    return candidates[order[: int((sizes > 1e-9).sum())]]
 
 
 @torch.no_grad()
@@ -183,7 +216,8 @@ def covariance(
         information: Its information.
         kind: ``"observed"`` (inverse information) or ``"sandwich"`` (robust to a wrong model).
         cluster_scores: Scores summed within clusters, shape ``(n_clusters, q)``, for the sandwich;
-            None takes every row as its own cluster.
+            None takes every row as its own cluster. No small-sample factor is applied, see
+            :meth:`tramdag.CausalFlowDAG.vcov`.
 
     Returns:
         A square table labelled by :func:`parameter_labels`: coefficients, then for a classical node
@@ -192,8 +226,7 @@ def covariance(
     Raises:
         SpecError: An unknown kind.
     """
-    if kind not in KINDS:
-        raise SpecError(f"kind={kind!r} is unknown; allowed are {name_list(KINDS)}.")
+    check_choice(kind, KINDS, what="kind")
     free = np.flatnonzero(information.free)
     inverse = _inverse(information.observed[np.ix_(free, free)])
     if kind == "sandwich":
@@ -201,11 +234,9 @@ def covariance(
         if cluster_scores is not None:
             meat = cluster_scores.T @ cluster_scores
         inverse = inverse @ meat[np.ix_(free, free)] @ inverse
-    labels, jacobian = _to_raw(conditional, information)
-    raw = jacobian[:, free] @ inverse @ jacobian[:, free].T
-    kept = [j for j, label in enumerate(labels) if _has_error(conditional, information, j)]
-    names = [labels[j] for j in kept]
-    return pd.DataFrame(raw[np.ix_(kept, kept)], index=names, columns=names)
+    jacobian = raw_jacobian(conditional)[np.ix_(information.identified, free)]
+    labels = np.array(parameter_labels(conditional), dtype=object)[information.identified]
+    return pd.DataFrame(jacobian @ inverse @ jacobian.T, index=labels, columns=labels)
 
 
 def psi_covariance(information: Information) -> np.ndarray:
@@ -230,7 +261,10 @@ def cluster_sums(scores: np.ndarray, cluster: ArrayLike) -> np.ndarray:
     Raises:
         DataError: One cluster label per row is needed.
     """
-    labels = np.asarray(cluster)
+    try:
+        labels = np.asarray(cluster)
+    except ValueError:  # rows of different lengths
+        labels = np.empty((0, 0))
     if labels.shape != (len(scores),):
         raise DataError(
             f"cluster has the shape {labels.shape}; one label for each of the {len(scores)} "
@@ -248,32 +282,6 @@ def cluster_sums(scores: np.ndarray, cluster: ArrayLike) -> np.ndarray:
 
 def _column_names(conditional: Conditional) -> list[str]:
     return [column.name for column in conditional.linear.columns]
-
-
-def _to_raw(conditional: Conditional, information: Information) -> tuple[list[str], np.ndarray]:
-    """Labels of the raw parameters and their Jacobian with respect to psi."""
-    q, p = len(information.estimate), len(conditional.linear.columns)
-    n_intercept = q - p
-    scale = conditional.linear.scale.double().cpu().numpy()
-    mean = conditional.linear.mean.double().cpu().numpy()
-    beta = np.zeros((p, q))
-    beta[:, n_intercept:] = np.diag(1.0 / scale)
-    if not conditional.is_classical:
-        return _column_names(conditional), beta
-    theta = np.zeros((n_intercept, q))
-    theta[:, :n_intercept] = np.tril(np.ones((n_intercept, n_intercept)))
-    # the module centres the columns; in raw units the constant belongs to theta
-    sign = 1.0 if isinstance(conditional, OrdinalConditional) else -1.0
-    theta[:, n_intercept:] = sign * mean / scale
-    return parameter_labels(conditional), np.concatenate([beta, theta])
-
-
-def _has_error(conditional: Conditional, information: Information, index: int) -> bool:
-    """Whether raw parameter ``index`` (coefficients first) is free."""
-    p = len(conditional.linear.columns)
-    n_intercept = len(information.estimate) - p
-    position = n_intercept + index if index < p else index - p
-    return bool(information.free[position])
 
 
 def _inverse(matrix: np.ndarray) -> np.ndarray:

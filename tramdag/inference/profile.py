@@ -22,15 +22,11 @@ from tramdag.data import Values
 from tramdag.errors import SpecError
 from tramdag.fitting.exact import minimise
 from tramdag.fitting.likelihood import likelihood_of
-from tramdag.fitting.separation import find_separation
 from tramdag.node import Conditional
 
 __all__ = ["ProfileInterval", "profile_interval"]
 
 _MAX_DOUBLINGS = 60
-_PERFECT = 1e-8
-"""A mean negative log-likelihood below this means complete separation, nats per row."""
-
 _FIRST_STEP = 0.25
 """First step from the estimate, in weights of a standardised column; doubled until outside."""
 
@@ -40,7 +36,8 @@ class ProfileInterval:
     """A profile-likelihood interval of one coefficient, raw units.
 
     Attributes:
-        estimate: Maximum likelihood estimate, infinite under separation.
+        estimate: Maximum likelihood estimate, infinite under separation; nan if the rows are
+            explained equally well whatever the coefficient is.
         lower: Lower end, -inf if the likelihood does not fall on that side.
         upper: Upper end, +inf likewise.
         level: Confidence level.
@@ -93,11 +90,12 @@ def profile_interval(
         )
         return float(constrained.nll[0]) - best - threshold
 
-    complete = separation is not None and best < _PERFECT
-    if complete and find_separation(likelihood, None, held={*held, column}):
-        # every row stays perfectly explained whatever this coefficient is: they say nothing of it
-        return ProfileInterval(np.nan, -np.inf, np.inf, level)
-    direction = 0.0 if separation is None else float(np.sign(separation.weights[column]))
+    direction = 0
+    if separation is not None:
+        direction = int(separation.signs[column])
+        if direction == 0 and bool(separation.weights[column].any()):
+            # a direction without this coefficient leads to the supremum from any value of it
+            return ProfileInterval(np.nan, -np.inf, np.inf, level)
     lower = -np.inf if direction < 0 else _cross(excess, estimate, -_FIRST_STEP)
     upper = np.inf if direction > 0 else _cross(excess, estimate, _FIRST_STEP)
     scale = float(conditional.linear.scale[column])

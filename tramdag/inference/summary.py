@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from tramdag.arguments import is_number, shown
 from tramdag.errors import SpecError
 from tramdag.fitting.report import FitReport, NodeReport
 from tramdag.inference.information import Information
@@ -45,8 +46,8 @@ def check_level(level: float) -> float:
     Raises:
         SpecError: It is not.
     """
-    if not 0.0 < level < 1.0:
-        raise SpecError(f"level={level!r} must lie between 0 and 1, for example 0.95.")
+    if not is_number(level) or not 0.0 < level < 1.0:
+        raise SpecError(f"level={shown(level)} must lie between 0 and 1, for example 0.95.")
     return float(level)
 
 
@@ -73,7 +74,9 @@ def summary_table(
     Returns:
         The columns of ``SUMMARY_COLUMNS``; ``status`` is ``"ok"``, ``"conditional on networks"``,
         ``"not certified"`` (Adam trained a classical node, which may be off its optimum), or,
-        without a standard error, ``"not estimable"`` or ``"separated"``.
+        without a standard error, ``"not estimable"`` (held at 0), ``"separated"`` (the estimate is
+        infinite, the one given is where the solver stopped) or ``"undetermined"`` (the levels are
+        separated whatever the coefficient is; it has no estimate).
     """
     columns = conditional.linear.columns
     errors = dict(zip(table.index, np.sqrt(np.diag(table.to_numpy())), strict=True))
@@ -89,6 +92,8 @@ def summary_table(
             status = "not certified"
         if column.name in entry.inestimable:
             status = "not estimable"
+        elif column.name in entry.undetermined:
+            status, estimate = "undetermined", np.nan
         elif column.name in entry.separated_names:
             status = "separated"
         rows.append(

@@ -83,12 +83,13 @@ def term_tests(
     likelihood = likelihood_of(double, values, weights)
     rows = []
     for j, column in enumerate(conditional.linear.columns):
-        if len(column.parents) > 1 or not information.free[likelihood.n_intercept + j]:
+        if len(column.parents) > 1 or not information.identified[j]:
             continue
         x = likelihood.shift[:, j]
         alternatives: dict[str, _Extension] = {}
         if isinstance(likelihood, OrdinalLikelihood):
-            if likelihood.levels > 2 and bool(information.free[: likelihood.n_intercept].all()):
+            cutpoints = information.identified[len(conditional.linear.columns) :]
+            if likelihood.levels > 2 and bool(cutpoints.all()):
                 alternatives["ci"] = partial(_own_cutpoint_effects, x=x)
         elif isinstance(double, ContinuousConditional):
             s = double.scale(values[double.name]).cpu()

@@ -47,9 +47,9 @@ def coefficient_forest(
 
     A coefficient without a standard error is drawn too: as an open circle at its estimate (one
     that is not estimable is held at an odds ratio of 1), as an open triangle at the edge if it is
-    separated and so runs off to 0 or infinity. An interval with one infinite end, such as a
-    profile interval put into the table, ends in an arrow. Estimates whose status is not ``"ok"``
-    are grey, with the status beside them.
+    separated and so runs off to 0 or infinity; one that is undetermined has no mark. An interval
+    with one infinite end, such as a profile interval put into the table, ends in an arrow.
+    Estimates whose status is not ``"ok"`` are grey, with the status beside them.
 
     Args:
         summary_table: The table, all nodes or some rows of it.
@@ -137,7 +137,9 @@ def _draw_row(ax: Axes, row: Mapping[Any, Any], y: float, low: float, high: floa
         for end, edge, marker in ((lower, low, "<"), (upper, high, ">")):
             if end in (0.0, np.inf):
                 ax.plot(edge, y, marker, color=colour, ms=6, clip_on=False, gid="open end")
-    if status == "separated" or not low < ratio < high:
+    if np.isnan(ratio):
+        pass  # the rows say nothing of it
+    elif status == "separated" or not low < ratio < high:
         edge, marker = (high, ">") if ratio > 1 else (low, "<")
         if not has_interval:
             ax.plot(edge, y, marker, color=colour, mfc="white", ms=6, clip_on=False, gid="estimate")

@@ -133,7 +133,7 @@ def _edge_label(spec: Spec, name: str, parent: str, estimates: pd.DataFrame | No
             f"causal_dag: estimates= has no row for the linear shift of {name!r} by {parent!r}; "
             f"its nodes are {name_list(estimates['node'].unique())}."
         )
-    known = rows[~rows["status"].isin(["separated", "not estimable"])]
+    known = rows[~rows["status"].isin(["separated", "undetermined", "not estimable"])]
     if known.empty:
         return f"{text}\n{rows['status'].iloc[0]}"
     ends = sorted({ratio_text(known["odds_ratio"].min()), ratio_text(known["odds_ratio"].max())})

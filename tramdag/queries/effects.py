@@ -9,7 +9,8 @@ law :math:`\bar F = n^{-1} \sum_i F_i` is that of an implicit function,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from tramdag.queries.particles import Particles
 from tramdag.queries.query import Query
 from tramdag.queries.statistics import Statistics, weighted_sums
 
-__all__ = ["arm_means", "arm_quantiles", "latent_quadrature"]
+__all__ = ["arm_means", "arm_quantiles", "latent_quadrature", "outcome_blocks"]
 
 _SMOOTH_POINTS = 256
 _STEP_POINTS = 1024
@@ -34,7 +35,31 @@ _GOLDEN = 0.6180339887498949
 _QUADRATURE_PARTICLES = 8_192
 """Particles per block where each needs a quadrature of its own."""
 
+_QUADRATURE_VALUES = 131_072
+"""Values of the outcome, one per particle and point, that are inverted together."""
+
 _NEWTON_STEPS = 60
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Values of the outcome of N particles at c points, the points one after another.
+
+    Attributes:
+        values: Shape ``(c * N,)``.
+        raw: The transform's parameters, ``(1, k)`` or ``(c * N, k)``.
+        shift: Shape ``(c * N,)``.
+        n_points: c.
+    """
+
+    values: Tensor
+    raw: Tensor
+    shift: Tensor
+    n_points: int
+
+    def by_point(self, values: Tensor) -> Tensor:
+        """One number per value as a table, ``(c * N,) -> (c, N)``."""
+        return values.unflatten(0, (self.n_points, -1))
 
 
 def arm_means(
@@ -87,8 +112,8 @@ def arm_quantiles(query: Query, levels: Mapping[str, float]) -> Statistics:
 
     def blocks(component: Callable[..., Tensor]) -> Iterator[tuple[Tensor, slice]]:
         for particles, rows in query.blocks():
-            columns = [component(leaf, particles, r.expand(particles.n)) for r in roots]
-            yield particles.mean(torch.cat(columns, -1)), rows
+            values = component(leaf, particles, roots.expand(particles.n, -1))
+            yield particles.mean(values), rows
 
     with torch.no_grad():
         slope = torch.cat([f for f, _ in blocks(component_density)]).mean(0).double().cpu().numpy()
@@ -121,10 +146,9 @@ def _population_quantiles(query: Query, leaf: ContinuousConditional, q: np.ndarr
     for _ in range(_NEWTON_STEPS):
         below, slope = torch.zeros_like(x), torch.zeros_like(x)
         for particles, _ in query.blocks():
-            for j, point in enumerate(x):
-                at = point.expand(particles.n)
-                below[j] += particles.mean(component_cdf(leaf, particles, at)).sum()
-                slope[j] += particles.mean(component_density(leaf, particles, at)).sum()
+            at = x.expand(particles.n, -1)
+            below += particles.mean(component_cdf(leaf, particles, at)).sum(0)
+            slope += particles.mean(component_density(leaf, particles, at)).sum(0)
         gap = below / query.n - target
         low, high = torch.where(gap < 0, x, low), torch.where(gap < 0, high, x)
         newton = x - gap / (slope / query.n)
@@ -136,28 +160,60 @@ def _population_quantiles(query: Query, leaf: ContinuousConditional, q: np.ndarr
     return x
 
 
-def latent_quadrature(
-    particles: Particles, *, smooth: bool
-) -> Iterator[tuple[Tensor | float, float]]:
+def outcome_blocks(
+    leaf: ContinuousConditional, worlds: Sequence[Particles], levels: Tensor, weights: Tensor
+) -> Iterator[tuple[list[Outcomes], Tensor]]:
+    """The outcome at levels of its latent's uniform, shared by the worlds, many at a time.
+
+    Args:
+        leaf: The outcome.
+        worlds: Its parents; the same number of particles in every world.
+        levels: In (0, 1), ``(c, 1)`` or ``(c, N)``; see :func:`latent_quadrature`.
+        weights: Weights of the points, ``(c,)``.
+
+    Returns:
+        Per block the outcomes of every world, and the points' weights.
+    """
+    n = len(worlds[0].owner)
+    given = [leaf.parameters_given(*leaf.encode_parents(w.values, n)) for w in worlds]
+    step = max(1, _QUADRATURE_VALUES // n)
+    for part, weight in zip(levels.split(step), weights.split(step), strict=True):
+        c = len(part)
+        z = latent.icdf(part.to(leaf.dtype)).expand(c, n).flatten()
+        outcomes = []
+        for raw, shift in given:
+            wide = raw if len(raw) == 1 else raw.repeat(c, 1)
+            values = leaf.generate_given(wide, shift.repeat(c), z)
+            outcomes.append(Outcomes(values, wide, shift.repeat(c), c))
+        yield outcomes, weight
+
+
+def latent_quadrature(particles: Particles, *, smooth: bool) -> tuple[Tensor, Tensor]:
     """Levels in (0, 1) and weights for an integral over the outcome's latent.
 
     Where rows have one point each: Gauss-Legendre points for a smooth integrand, bent into the
     tails by p = (1 - cos(pi t)) / 2; for one that may jump the midpoint rule, whose error for a
     step is at most half a cell. Among many points per row a few cells do, moved within the cell
     from point to point by multiples of the golden ratio (Weyl's sequence).
+
+    Returns:
+        Levels ``(c, 1)``, or ``(c, N)`` where they move, and weights ``(c,)``.
     """
+    device = particles.weight.device
+    if particles.n_points == 1 and smooth:
+        nodes, weights = np.polynomial.legendre.leggauss(_SMOOTH_POINTS)
+        nodes = 0.5 * np.pi * (nodes + 1.0)
+        levels = torch.from_numpy(0.5 * (1.0 - np.cos(nodes))).unsqueeze(-1)
+        return levels.to(device), torch.from_numpy(0.25 * np.pi * np.sin(nodes) * weights).to(
+            device
+        )
+    cells = _STEP_POINTS if particles.n_points == 1 else _CELLS
+    shift = torch.full((1,), 0.5, dtype=torch.float64, device=device)
     if particles.n_points > 1:
         point = particles.owner % particles.n_points
         shift = ((point + 0.5) * _GOLDEN).remainder(1.0)
-        for cell in range(_CELLS):
-            yield (cell + shift) / _CELLS, 1.0 / _CELLS
-    elif smooth:
-        nodes, weights = np.polynomial.legendre.leggauss(_SMOOTH_POINTS)
-        for node, weight in zip(0.5 * np.pi * (nodes + 1.0), weights, strict=True):
-            yield 0.5 * (1.0 - np.cos(node)), 0.25 * np.pi * np.sin(node) * weight
-    else:
-        for cell in range(_STEP_POINTS):
-            yield (cell + 0.5) / _STEP_POINTS, 1.0 / _STEP_POINTS
+    first = torch.arange(cells, dtype=torch.float64, device=device)
+    return (first.unsqueeze(-1) + shift) / cells, torch.full_like(first, 1.0 / cells)
 
 
 def _conditional_mean(
@@ -172,16 +228,14 @@ def _conditional_mean(
     A g without a derivative is held fixed at the points and the law moves instead,
     :math:`\nabla E[g] = E[g(Y) \nabla \log p(Y)]`.
     """
-    parents = particles.values
     total = torch.zeros_like(particles.weight, dtype=leaf.dtype)
-    for level, weight in latent_quadrature(particles, smooth=smooth):
-        z = latent.icdf(torch.as_tensor(level).to(total)).expand(len(total))
-        if smooth:
-            total = total + weight * score(leaf.generate(parents, z)).to(total.dtype)
-            continue
-        with torch.no_grad():
-            y = leaf.generate(parents, z)
-        log_p = leaf.log_prob({**parents, leaf.name: y})
-        moved = torch.exp(log_p - log_p.detach())
-        total = total + weight * score(y).to(total.dtype) * moved
+    points = latent_quadrature(particles, smooth=smooth)
+    for (outcome,), weight in outcome_blocks(leaf, [particles], *points):
+        y = outcome.values if smooth else outcome.values.detach()
+        terms = score(y).to(total.dtype)
+        if not smooth:
+            encoded = leaf.encode_outcome({leaf.name: y})
+            log_p = leaf.log_prob_given(outcome.raw, outcome.shift, encoded)
+            terms = terms * torch.exp(log_p - log_p.detach())
+        total = total + weight.to(total.dtype) @ outcome.by_point(terms)
     return total

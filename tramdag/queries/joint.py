@@ -29,7 +29,7 @@ from torch import Tensor
 
 from tramdag import latent
 from tramdag.node import ContinuousConditional, OrdinalConditional
-from tramdag.queries.effects import latent_quadrature
+from tramdag.queries.effects import latent_quadrature, outcome_blocks
 from tramdag.queries.laws import component_cdf
 from tramdag.queries.mediation import mediators_of
 from tramdag.queries.particles import Particles, Plan, make_plan, sobol_points
@@ -211,15 +211,15 @@ def _continuous_outcome(
     leaf: ContinuousConditional, worlds: tuple[Particles, Particles], score: Score
 ) -> tuple[Tensor, bool]:
     """Likewise for a continuous outcome by quadrature over its shared latent; is g 0 or 1?"""
-    total = worlds[0].weight.new_zeros(len(worlds[0].owner), 4)
+    total = worlds[0].weight.new_zeros(4, len(worlds[0].owner))
     binary = True
-    for level, weight in latent_quadrature(worlds[0], smooth=False):
-        z = latent.icdf(torch.as_tensor(level).to(worlds[0].weight)).expand(len(worlds[0].owner))
-        g_a, g_b = (score(leaf.generate(world.values, z)).double() for world in worlds)
-        outcome = torch.stack([(g_b > g_a).double(), (g_b < g_a).double(), g_b, 1.0 - g_a], -1)
-        total = total + weight * outcome
+    points = latent_quadrature(worlds[0], smooth=False)
+    for outcomes, weight in outcome_blocks(leaf, worlds, *points):
+        g_a, g_b = (o.by_point(score(o.values).double()) for o in outcomes)
+        quantities = (g_b > g_a).double(), (g_b < g_a).double(), g_b, 1.0 - g_a
+        total += torch.stack([weight @ quantity for quantity in quantities])
         binary = binary and _is_binary(g_a) and _is_binary(g_b)
-    return total, binary
+    return total.T, binary
 
 
 @torch.no_grad()
@@ -239,15 +239,17 @@ def _ordinal_bounds(
 @torch.no_grad()
 def _bounds_on_grid(leaf: ContinuousConditional, worlds: tuple[Particles, Particles]) -> Tensor:
     """Bounds of a continuous outcome from its cdf at a grid: at most too wide."""
-    levels = (np.arange(_BOUND_LEVELS) + 0.5) / _BOUND_LEVELS
-    thresholds = []
-    for level in levels:
-        z = torch.full_like(worlds[0].weight, float(np.log(level) - np.log1p(-level)))
-        thresholds += [w.mean(leaf.generate(w.values, z).unsqueeze(-1)).squeeze(-1) for w in worlds]
-    at_most = [
-        torch.cat([w.mean(component_cdf(leaf, w, at)) for at in thresholds], -1).double()
-        for w in worlds
-    ]
+    grid = torch.arange(_BOUND_LEVELS, dtype=torch.float64, device=worlds[0].weight.device)
+    levels = ((grid + 0.5) / _BOUND_LEVELS).unsqueeze(-1)
+    thresholds = torch.cat(
+        [
+            world.mean(outcome.by_point(outcome.values).T)
+            for outcomes, _ in outcome_blocks(leaf, worlds, levels, grid)
+            for world, outcome in zip(worlds, outcomes, strict=True)
+        ],
+        -1,
+    )
+    at_most = [w.mean(component_cdf(leaf, w, thresholds)).double() for w in worlds]
     return torch.cat(
         [
             _frechet(at_most[0], at_most[1], at_most[0]),

@@ -91,6 +91,16 @@ def test_clusters_may_be_labelled_by_text_and_lie_in_any_order(
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
+def test_the_small_sample_factor_of_clusters_is_the_readers(
+    flow: CausalFlowDAG, rows: pd.DataFrame, design: pd.DataFrame
+) -> None:
+    groups = np.random.default_rng(4).integers(0, 12, len(rows))
+    expected = logit(rows, design, cov_type="cluster", cov_kwds={"groups": groups})
+    got = flow.vcov("event", "sandwich", cluster=groups).loc[NAMES, NAMES]
+    G, n, q = 12, len(rows), 4
+    np.testing.assert_allclose(got * (G / (G - 1) * (n - 1) / (n - q)), expected, rtol=1e-5)
+
+
 def test_a_missing_cluster_label_is_refused(flow: CausalFlowDAG, rows: pd.DataFrame) -> None:
     groups = np.arange(len(rows)) // 10.0
     groups[3] = np.nan

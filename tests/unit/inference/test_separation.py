@@ -138,6 +138,19 @@ def test_a_continuous_node_is_never_separated() -> None:
     assert flow.report.converged
 
 
+@pytest.mark.parametrize("optimizer", ["exact", "adam"])
+@pytest.mark.parametrize("empty", [0, 2])
+def test_an_outer_level_without_training_rows_is_named_whatever_the_solver(
+    base: pd.DataFrame, empty: int, optimizer: str
+) -> None:
+    rows = base[["a"]].assign(y=base["y"] + (empty == 0))
+    flow = CausalFlowDAG({"a": affine(), "y": OrdinalNode(3, {"a": "ls"})}, seed=1)
+    with pytest.warns(SeparationWarning) as caught:
+        flow.fit(rows, optimizer=optimizer, epochs=1)
+    named = f"node 'y': no training row has level {empty}."
+    assert any(str(warning.message).startswith(named) for warning in caught)
+
+
 @pytest.mark.parametrize("labelled", [False, True])
 def test_a_level_without_training_rows_is_named_with_what_follows(
     base: pd.DataFrame, labelled: bool
