@@ -17,7 +17,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 __all__ = ["calibration_table", "residual_table"]
 
@@ -42,7 +42,7 @@ def residual_table(
     rows: list[tuple[str, str, str | None, float, float]] = []
     for node, names in parents.items():
         u = residuals[node]
-        distance = stats.kstest(u.to_numpy(), "logistic")
+        distance = scipy.stats.kstest(u.to_numpy(), "logistic")
         rows.append(("distribution", node, None, float(distance.statistic), float(distance.pvalue)))
         for parent in names:
             rows.append(("parent", node, parent, *_rank_correlation(u, columns[parent])))
@@ -72,7 +72,7 @@ def calibration_table(
         hit = levels == code
         order = np.argsort(predicted, kind="stable")
         for index, members in enumerate(np.array_split(order, min(bins, len(order)))):
-            interval = stats.binomtest(int(hit[members].sum()), len(members)).proportion_ci(
+            interval = scipy.stats.binomtest(int(hit[members].sum()), len(members)).proportion_ci(
                 confidence, method="wilson"
             )
             rows.append(
@@ -92,7 +92,7 @@ def calibration_table(
 def _rank_correlation(first: pd.Series, second: pd.Series) -> tuple[float, float]:
     if first.nunique() < 2 or second.nunique() < 2:
         return np.nan, np.nan  # a constant depends on nothing
-    result = stats.spearmanr(first.to_numpy(), second.to_numpy())
+    result = scipy.stats.spearmanr(first.to_numpy(), second.to_numpy())
     return float(result.statistic), float(result.pvalue)
 
 

@@ -27,7 +27,7 @@ from tramdag.fitting.separation import Separation, find_separation, may_separate
 from tramdag.node import Conditional
 from tramdag.transforms import inverse_positive
 
-__all__ = ["KKT_TOLERANCE", "Certificate", "Solution", "fit_exact", "minimise", "solve", "write"]
+__all__ = ["KKT_TOLERANCE", "Certificate", "Solution", "minimise", "solve", "write"]
 
 _BATCH_NUMBERS = 2**22
 """Replicates times rows that are solved together: 32 MiB for each quantity of a row."""
@@ -46,7 +46,7 @@ class Certificate:
         active_bounds: Increments k (1-based) at their bound of zero, where h is locally flat or a
             level is empty; no standard error exists for them.
         separated: Shift columns whose estimate runs off to infinity, with the sign of the direction
-            (+1 or -1); see :mod:`tramdag.fitting.separation`.
+            (+1 or -1, 0 for both); see :mod:`tramdag.fitting.separation`.
         separated_cutpoints: Cutpoints that do.
         inestimable: Shift columns that are linear combinations of earlier ones, or zero in every
             row; their coefficients are held at zero.
@@ -114,26 +114,6 @@ class Solution:
 
 def _indices(mask: np.ndarray) -> tuple[int, ...]:
     return tuple(np.flatnonzero(mask).tolist())
-
-
-@torch.no_grad()
-def fit_exact(conditional: Conditional, values: Values, weights: Tensor | None = None) -> Solution:
-    """Set intercept and linear shift of a node to their maximum likelihood estimate.
-
-    Args:
-        conditional: A node with a convex head; its scalings must be set. Networks are left alone
-            and taken as zero, which gives such a node the start of a gradient method.
-        values: Training rows.
-        weights: Case weights, ``(n,)``, or None.
-
-    Returns:
-        The solution, of one replicate.
-    """
-    solution = solve(conditional, values, weights)
-    intercept, shift = write(conditional, solution)
-    conditional.intercept.copy_(intercept[0])
-    conditional.linear.weight.copy_(shift[0])
-    return solution
 
 
 @torch.no_grad()

@@ -18,8 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.linalg
-import scipy.optimize
+import scipy
 import torch
 
 __all__ = ["NewtonStep", "bounded_newton_step", "newton_step", "times"]

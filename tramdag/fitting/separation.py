@@ -35,7 +35,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.optimize
+import scipy
 import torch
 from torch import Tensor
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import scipy.linalg
+import scipy
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor

@@ -14,8 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.optimize
-from scipy import stats
+import scipy
 from torch import Tensor
 
 from tramdag.data import Values
@@ -82,7 +81,7 @@ def profile_interval(
         raise SpecError(f"node {conditional.name!r}: {label} is not estimable from these rows.")
     index = likelihood.n_intercept + column
     best, estimate = float(solution.nll[0]), float(solution.psi[0, index])
-    threshold = float(stats.chi2.ppf(level, 1)) / (2.0 * float(likelihood.total))
+    threshold = float(scipy.stats.chi2.ppf(level, 1)) / (2.0 * float(likelihood.total))
 
     def excess(weight: float) -> float:
         constrained = minimise(

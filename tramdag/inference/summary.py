@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from tramdag.arguments import is_number, shown
 from tramdag.errors import SpecError
@@ -80,7 +80,7 @@ def summary_table(
     """
     columns = conditional.linear.columns
     errors = dict(zip(table.index, np.sqrt(np.diag(table.to_numpy())), strict=True))
-    quantile = stats.norm.ppf(0.5 + 0.5 * level)
+    quantile = scipy.stats.norm.ppf(0.5 + 0.5 * level)
     rows = []
     for column, estimate in zip(columns, conditional.linear.beta.tolist(), strict=True):
         parent, parent_level = column.label
@@ -105,7 +105,7 @@ def summary_table(
                 "estimate": estimate,
                 "std_error": error,
                 "z": z,
-                "p": 2.0 * stats.norm.sf(abs(z)),
+                "p": 2.0 * scipy.stats.norm.sf(abs(z)),
                 "lower": lower,
                 "upper": upper,
                 "status": status,
@@ -200,5 +200,5 @@ def likelihood_ratio_test(smaller: pd.DataFrame, larger: pd.DataFrame) -> pd.Dat
     joint = {"node": "joint", "statistic": table["statistic"].sum(), "df": table["df"].sum()}
     table = pd.concat([table, pd.DataFrame([joint])], ignore_index=True)
     return table.assign(
-        p=stats.chi2.sf(table["statistic"].astype(float), table["df"].astype(float))
+        p=scipy.stats.chi2.sf(table["statistic"].astype(float), table["df"].astype(float))
     )

@@ -27,9 +27,8 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-import scipy.linalg
+import scipy
 import torch
-from scipy import stats
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -100,7 +99,7 @@ def term_tests(
             statistic, df = _score_test(likelihood, information, extension)
             rows.append((conditional.name, *column.label, name, statistic, df))
     table = pd.DataFrame(rows, columns=TERM_TEST_COLUMNS[:-1])
-    p = stats.chi2.sf(table["statistic"].to_numpy(float), table["df"].to_numpy(float))
+    p = scipy.stats.chi2.sf(table["statistic"].to_numpy(float), table["df"].to_numpy(float))
     return table.assign(p=p)
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import scipy
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from tramdag.errors import DataError, did_you_mean, name_list
 
@@ -89,7 +89,7 @@ def confidence_level(estimate: ArrayLike, upper: ArrayLike, std_error: ArrayLike
     z = z[np.isfinite(z)]
     if not z.size or np.ptp(z) > 1e-6 * z.max():
         return None
-    return float(2.0 * stats.norm.cdf(np.median(z)) - 1.0)
+    return float(2.0 * scipy.stats.norm.cdf(np.median(z)) - 1.0)
 
 
 def log_ticks(ax: Axes, which: str) -> None:

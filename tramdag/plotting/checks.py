@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import scipy
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from tramdag.errors import DataError, SpecError, name_list
 from tramdag.plotting.canvas import BAND, INK, REFERENCE, axes_or_new, require_columns
@@ -55,11 +55,11 @@ def residual_envelope(n: int, *, kind: str, level: float = 0.95) -> tuple[np.nda
     i = np.arange(1, n + 1)
     if kind == "pointwise":
         tail = 0.5 - 0.5 * level
-        lower, upper = (stats.beta.ppf(p, i, n + 1 - i) for p in (tail, 1.0 - tail))
+        lower, upper = (scipy.stats.beta.ppf(p, i, n + 1 - i) for p in (tail, 1.0 - tail))
     else:
-        d = stats.kstwo.ppf(level, n)
+        d = scipy.stats.kstwo.ppf(level, n)
         lower, upper = np.maximum(i / n - d, 0.0), np.minimum((i - 1) / n + d, 1.0)
-    return np.asarray(stats.logistic.ppf(lower)), np.asarray(stats.logistic.ppf(upper))
+    return np.asarray(scipy.stats.logistic.ppf(lower)), np.asarray(scipy.stats.logistic.ppf(upper))
 
 
 def residual_qq(
@@ -91,7 +91,7 @@ def residual_qq(
     n = len(values)
     bounds = {kind: residual_envelope(n, kind=kind, level=level) for kind in _KINDS}
     ax = axes_or_new(ax, size=(3.6, 3.4))
-    expected = stats.logistic.ppf((np.arange(1, n + 1) - 0.5) / n)
+    expected = scipy.stats.logistic.ppf((np.arange(1, n + 1) - 0.5) / n)
     seen = np.concatenate([values, expected, *bounds["pointwise"]])
     margin = 0.04 * np.ptp(seen)
     low, high = seen.min() - margin, seen.max() + margin
@@ -196,4 +196,4 @@ def _wilson_level(table: pd.DataFrame) -> str:
     z = (upper - p)[inside] / np.sqrt((upper * (1 - upper) / n)[inside])
     if not z.size or np.ptp(z) > 1e-6 * z.max():
         return ""
-    return f"{100 * (2 * stats.norm.cdf(z[0]) - 1):.3g} % "
+    return f"{100 * (2 * scipy.stats.norm.cdf(z[0]) - 1):.3g} % "

@@ -21,8 +21,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import scipy
 import torch
-from scipy.stats import qmc
 from torch import Tensor
 
 from tramdag import latent
@@ -240,5 +240,5 @@ def sobol_points(n_points: int, dimension: int, seed: int) -> Tensor:
     generators = [
         np.random.default_rng(latent.derive_seed(seed, "sobol", k)) for k in range(N_SCRAMBLES)
     ]
-    blocks = [qmc.Sobol(dimension, rng=rng).random(per_scramble) for rng in generators]
+    blocks = [scipy.stats.qmc.Sobol(dimension, rng=rng).random(per_scramble) for rng in generators]
     return torch.from_numpy(np.concatenate(blocks)).clamp(2.0**-54, 1.0 - 2.0**-53)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import wasserstein_distance
+import scipy
 
 import tramdag as td
 from replication.evaluation import arm_risks, load_model
@@ -158,8 +158,8 @@ def compare_laws(
     other = generator.observational(n, seed_offset=FLOOR_OFFSET)
     for node in generator.columns:
         truth = fresh[node].to_numpy(dtype=np.float64)
-        distance = wasserstein_distance(truth, sample[node].to_numpy(dtype=np.float64))
-        floor = wasserstein_distance(truth, other[node].to_numpy(dtype=np.float64))
+        distance = scipy.stats.wasserstein_distance(truth, sample[node].to_numpy(dtype=np.float64))
+        floor = scipy.stats.wasserstein_distance(truth, other[node].to_numpy(dtype=np.float64))
         add("wasserstein", node, Estimate(distance, np.nan), floor)
     return pd.DataFrame(rows, columns=list(L1_COLUMNS))
 

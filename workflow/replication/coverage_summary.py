@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 from statsmodels.discrete.discrete_model import Logit
 from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 
@@ -150,7 +150,7 @@ def summarise_coverage(table: pd.DataFrame, *, level: float) -> pd.DataFrame:
         judged = available["covered"].dropna()
         hits, n = int(judged.sum()), len(judged)
         coverage = hits / n if n else np.nan
-        exact = stats.binomtest(hits, n).proportion_ci(method="exact") if n else None
+        exact = scipy.stats.binomtest(hits, n).proportion_ci(method="exact") if n else None
         truth = group["truth"].iloc[0]
         sd = wald["estimate"].std()
         rows.append(
