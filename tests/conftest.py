@@ -96,3 +96,10 @@ def network_flow(cohort: pd.DataFrame) -> td.CausalFlowDAG:
         "cost": td.ContinuousNode({"outcome": "ls"}, transform="spline", n_coefs=5),
     }
     return td.CausalFlowDAG(spec, seed=5).fit(cohort, epochs=12)
+
+
+@pytest.fixture(params=["linear_flow", "network_flow"])
+def flow(request: pytest.FixtureRequest) -> td.CausalFlowDAG:
+    """Either kind of fit, for what must hold for both."""
+    found: td.CausalFlowDAG = request.getfixturevalue(request.param)
+    return found

@@ -23,11 +23,6 @@ CONTINUOUS = ["age", "score", "cost"]
 ORDINAL = ["sev", "treat", "outcome"]
 
 
-@pytest.fixture(params=["linear_flow", "network_flow"])
-def flow(request: pytest.FixtureRequest) -> CausalFlowDAG:
-    return request.getfixturevalue(request.param)
-
-
 # the published interface
 
 
