@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.special import logit
 
 import tramdag as td
+from replication.baselines import BASELINE_SUFFIX, BaselineFlow
 from replication.job import derive_seed
 from replication.metrics import odds_ratio
 from replication.questions import (
@@ -59,8 +60,14 @@ CONDITIONAL_POINTS = 101
 """Points of a conditional law, between the 0.5 and 99.5 percent quantiles of the node."""
 
 
-def load_model(folder: str | Path, seed: int) -> td.CausalFlowDAG:
-    """The fitted model of a seed, on the CPU."""
+def load_model(folder: str | Path, seed: int) -> Any:
+    """The fitted model of a seed, on the CPU: a ``CausalFlowDAG`` or a ``BaselineFlow``.
+
+    Both answer ``node_log_prob``, ``sample``, ``abduct`` and ``summary`` and know their ``spec``.
+    """
+    baseline = Path(folder) / f"seed-{seed}{BASELINE_SUFFIX}"
+    if baseline.is_file():
+        return BaselineFlow.load(baseline)
     return td.CausalFlowDAG.load(Path(folder) / f"seed-{seed}.pt", device="cpu")
 
 

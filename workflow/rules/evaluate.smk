@@ -29,7 +29,7 @@ rule estimate:
         identity=lambda wildcards: [wildcards.experiment, wildcards.model],
         by_seed=lambda wildcards: experiment_of(wildcards).data.file is None,
         seeds=lambda wildcards: seeds_of(wildcards.seeds),
-        questions=lambda wildcards: experiment_of(wildcards).questions,
+        questions=lambda wildcards: experiment_of(wildcards).questions_to(wildcards.model),
         samples=config["evaluation"]["model_samples"],
         code=code_hash("estimate"),
     script:
@@ -98,7 +98,7 @@ rule evaluate:
         identity=lambda wildcards: [wildcards.experiment, wildcards.model],
         seeds=lambda wildcards: seeds_of(wildcards.seeds),
         process=lambda wildcards: experiment_of(wildcards).data.generator,
-        questions=lambda wildcards: experiment_of(wildcards).questions,
+        questions=lambda wildcards: experiment_of(wildcards).questions_to(wildcards.model),
         counterfactuals=lambda wildcards: experiment_of(wildcards).counterfactuals,
         sizes=config["evaluation"],
         code=code_hash("evaluate"),
