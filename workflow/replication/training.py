@@ -73,9 +73,9 @@ def fit_seeds(
 ) -> dict[str, pd.DataFrame]:
     """Fit one model per seed and save it, ``seed-<seed>.pt`` or ``seed-<seed>.baseline.pt``.
 
-    The seeds of a transformation model are one tensor program. Weights, splits and batches of a seed follow from
-    (experiment, model, seed) alone, so the other seeds of the job change its numbers by rounding
-    at most.
+    The seeds of a transformation model are one tensor program. Weights, splits and batches of a
+    seed follow from (experiment, model, seed) alone, so the other seeds of the job change its
+    numbers by rounding at most.
 
     Args:
         train: Training rows.
@@ -98,7 +98,7 @@ def fit_seeds(
     nodes, history, trajectories, coefficients, parameters = [], [], [], [], []
     rows = [rows_of_seed(train, seed, by_seed=True) for seed in seeds] if by_seed else train
     streams = [derive_seed(*identity, seed) for seed in seeds]
-    fits: Sequence[Any]
+    fits: Any
     if baseline is None:
         fits = td.fit_replicates(
             td.spec_from_dict(spec), rows, seeds=streams, device=device, verbose=0, **settings
