@@ -65,6 +65,7 @@ localrules:
     marginals,
     mechanisms,
     named_figure,
+    pairs,
     scorecard,
     shift_curves,
     table_page,

@@ -27,6 +27,7 @@ from replication.questions import (
     effect_rows,
     estimate_row,
     grid,
+    joint_rows,
     odds_ratio_label,
     query_label,
     rows_of_seed,
@@ -150,12 +151,14 @@ def answers(
     Returns:
         Tables by name with the columns of ``replication.questions.COLUMNS``.
     """
-    summaries, densities = [], []
+    summaries, densities, drawn = [], [], []
     for do in [OBSERVATIONAL, *questions["interventions"]]:
         sample = flow.sample(samples, do=do or None, seed=stream)
         summary, density = sample_tables(sample, do=do, levels=ordinal_levels(flow))
         summaries.append(summary)
         densities.append(density)
+        if not do:
+            drawn.append(joint_rows(sample, questions.get("draws", 0)))
     effects = [
         effect_rows(
             arm_risks(flow, effect, train if trial is None else trial),
@@ -177,6 +180,7 @@ def answers(
         ),
         "effects": table("effects", effects),
         "curves": table("curves", [_curve(flow, c, stream) for c in questions["curves"]]),
+        "draws": table("draws", drawn),
     }
 
 

@@ -37,6 +37,9 @@ __all__ = [
 MOST_TITLES = 3
 """Most experiments whose titles make the name of a run."""
 
+SHOWN_ROWS = 2000
+"""Rows of a sample that are stored for the figure ``pairs``, as many as a panel can show."""
+
 
 @dataclass(frozen=True)
 class Data:
@@ -132,6 +135,7 @@ class Experiment:
             "effects": [dict(entry) for entry in self.effects],
             "odds_ratios": [dict(entry) for entry in self.odds_ratios],
             "curves": [dict(entry) for entry in self.counterfactuals.get("curves", ())],
+            "draws": SHOWN_ROWS if "pairs" in self.figures else 0,
         }
 
     @property

@@ -227,6 +227,11 @@ def check_figures(experiment: Experiment) -> None:
             f"experiments.{experiment.name}.figures: 'forecasts' compares with the levels that a "
             "process gives, of which there is none; leave the figure out."
         )
+    if "pairs" in experiment.figures and not experiment.data.has_truth:
+        raise ConfigError(
+            f"experiments.{experiment.name}.figures: 'pairs' shows fresh rows of a process beside "
+            "those of the models, and there is none; leave the figure out."
+        )
     for figure in experiment.figures:
         need = _FIGURE_NEEDS.get(figure)
         if need is None:

@@ -15,6 +15,7 @@ rule estimate:
         conditionals="<results>/estimate/{experiment}/{model}/{seeds}/conditionals.csv",
         effects="<results>/estimate/{experiment}/{model}/{seeds}/effects.csv",
         curves="<results>/estimate/{experiment}/{model}/{seeds}/curves.csv",
+        draws="<results>/estimate/{experiment}/{model}/{seeds}/draws.csv",
     log:
         "<logs>/estimate/{experiment}/{model}/{seeds}.log",
     benchmark:
@@ -47,6 +48,7 @@ rule truth:
         conditionals="<results>/truth/{experiment}/conditionals.csv",
         effects="<results>/truth/{experiment}/effects.csv",
         curves="<results>/truth/{experiment}/curves.csv",
+        draws="<results>/truth/{experiment}/draws.csv",
         coefficients="<results>/truth/{experiment}/coefficients.csv",
     log:
         "<logs>/truth/{experiment}.log",
