@@ -68,6 +68,7 @@ localrules:
     monte_carlo_figure,
     monte_carlo_summary,
     named_figure,
+    pairs,
     scorecard,
     shift_curves,
     table_page,

@@ -17,8 +17,10 @@ from replication.figures_effects import draw_effects
 from replication.figures_fits import draw_calibration, draw_dag, draw_forest
 from replication.figures_forecasts import draw_forecasts
 from replication.figures_monte_carlo import draw_monte_carlo
+from replication.figures_pairs import draw_pairs
 from replication.figures_training import draw_history, draw_trajectories
 from replication.metrics import histogram
+from replication.questions import joint_rows
 
 TITLES = {"ls": "all linear shifts", "steps": "all linear shifts, trained by small steps"}
 
@@ -52,6 +54,22 @@ def marginals(panels: int) -> Figure:
 def densities(panels: int) -> Figure:
     table = pd.concat([laws(1, f"do(x={i})") for i in range(panels)], ignore_index=True)
     return draw_densities(runs(table), table, titles=TITLES, units={}, ordinal=[])
+
+
+def pairs(panels: int) -> Figure:
+    names = [*nodes(panels), "w"]
+    values = np.random.default_rng(2).normal(size=(60, len(names)))
+    samples = joint_rows(pd.DataFrame(values, columns=names), 50)
+    parts = [
+        histogram(values[:, i], bins=10).assign(query="observational", node=name)
+        for i, name in enumerate(names)
+    ]
+    table = pd.concat(parts, ignore_index=True)
+    return draw_pairs(
+        *(runs(samples), samples, runs(table), table),
+        titles=TITLES,
+        units={},
+    )
 
 
 def shift_curves(panels: int) -> Figure:
@@ -173,6 +191,7 @@ DRAWN: tuple[Callable[[int], Figure], ...] = (
     history,
     marginals,
     monte_carlo,
+    pairs,
     shift_curves,
     trajectories,
 )

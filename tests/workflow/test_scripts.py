@@ -27,8 +27,9 @@ QUESTIONS: dict[str, Any] = {
     "effects": [],
     "odds_ratios": [],
     "curves": [],
+    "draws": 25,
 }
-ANSWERS = ("interventions", "densities", "shifts", "conditionals", "effects", "curves")
+ANSWERS = ("interventions", "densities", "shifts", "conditionals", "effects", "curves", "draws")
 
 
 def script(name: str) -> Callable[..., None]:
@@ -115,7 +116,9 @@ def test_training_rows_carry_their_seed(results: Path) -> None:
     assert pd.read_csv(results / "train.csv")["seed"].value_counts().to_dict() == {0: 200, 1: 200}
 
 
-@pytest.mark.parametrize("name", [*FIT_TABLES, "estimated_interventions", *EVALUATED])
+@pytest.mark.parametrize(
+    "name", [*FIT_TABLES, "estimated_interventions", "estimated_draws", *EVALUATED]
+)
 def test_every_table_is_tidy_with_a_row_per_seed(results: Path, name: str) -> None:
     table = pd.read_csv(results / f"{name}.csv")
     assert list(table.columns[:3]) == ["experiment", "model", "seed"]

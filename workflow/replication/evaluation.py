@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.special import logit
 
 import tramdag as td
+from replication.baselines import BASELINE_SUFFIX, BaselineFlow
 from replication.job import derive_seed
 from replication.metrics import odds_ratio
 from replication.questions import (
@@ -26,6 +27,7 @@ from replication.questions import (
     effect_rows,
     estimate_row,
     grid,
+    joint_rows,
     odds_ratio_label,
     query_label,
     rows_of_seed,
@@ -59,8 +61,14 @@ CONDITIONAL_POINTS = 101
 """Points of a conditional law, between the 0.5 and 99.5 percent quantiles of the node."""
 
 
-def load_model(folder: str | Path, seed: int) -> td.CausalFlowDAG:
-    """The fitted model of a seed, on the CPU."""
+def load_model(folder: str | Path, seed: int) -> Any:
+    """The fitted model of a seed, on the CPU: a ``CausalFlowDAG`` or a ``BaselineFlow``.
+
+    Both answer ``node_log_prob``, ``sample``, ``abduct`` and ``summary`` and know their ``spec``.
+    """
+    baseline = Path(folder) / f"seed-{seed}{BASELINE_SUFFIX}"
+    if baseline.is_file():
+        return BaselineFlow.load(baseline)
     return td.CausalFlowDAG.load(Path(folder) / f"seed-{seed}.pt", device="cpu")
 
 
@@ -143,12 +151,14 @@ def answers(
     Returns:
         Tables by name with the columns of ``replication.questions.COLUMNS``.
     """
-    summaries, densities = [], []
+    summaries, densities, drawn = [], [], []
     for do in [OBSERVATIONAL, *questions["interventions"]]:
         sample = flow.sample(samples, do=do or None, seed=stream)
         summary, density = sample_tables(sample, do=do, levels=ordinal_levels(flow))
         summaries.append(summary)
         densities.append(density)
+        if not do:
+            drawn.append(joint_rows(sample, questions.get("draws", 0)))
     effects = [
         effect_rows(
             arm_risks(flow, effect, train if trial is None else trial),
@@ -170,6 +180,7 @@ def answers(
         ),
         "effects": table("effects", effects),
         "curves": table("curves", [_curve(flow, c, stream) for c in questions["curves"]]),
+        "draws": table("draws", drawn),
     }
 
 

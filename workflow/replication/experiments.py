@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from replication.baseline_checks import check_baseline
 from replication.chunks import chunk_label, chunks, seeds_of
 from replication.config import ConfigError
 from replication.coverage_plan import Coverage, load_coverage
@@ -37,6 +38,9 @@ __all__ = [
 
 MOST_TITLES = 3
 """Most experiments whose titles make the name of a run."""
+
+SHOWN_ROWS = 2000
+"""Rows of a sample that are stored for the figure ``pairs``, as many as a panel can show."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ class Model:
         fit: Keyword arguments of ``CausalFlowDAG.fit``.
         seeds: The seeds, 0, 1, ....
         seeds_per_job: How many of them one job handles.
+        baseline: Kind and size of a flow of other authors, for which only the edges of the
+            specification count; None for a transformation model.
     """
 
     name: str
@@ -89,11 +95,12 @@ class Model:
     fit: Mapping[str, Any]
     seeds: tuple[int, ...]
     seeds_per_job: int
+    baseline: Mapping[str, Any] | None = None
 
     @property
     def exact(self) -> bool:
         """Whether every node is solved exactly, and so needs neither a second seed nor a GPU."""
-        return is_exact(self.spec) and self.fit.get("optimizer", "auto") == "auto"
+        return self.baseline is None and _is_solved_exactly(self.spec, self.fit)
 
     def chunks(self) -> list[str]:
         """Labels of the groups of seeds that one job each handles, such as ``0-2``."""
@@ -131,6 +138,7 @@ class Experiment:
             "effects": [dict(entry) for entry in self.effects],
             "odds_ratios": [dict(entry) for entry in self.odds_ratios],
             "curves": [dict(entry) for entry in self.counterfactuals.get("curves", ())],
+            "draws": SHOWN_ROWS if "pairs" in self.figures else 0,
         }
 
     @property
@@ -148,6 +156,12 @@ class Experiment:
     def observed(self) -> list[dict[str, float]]:
         """The observation behind each counterfactual curve."""
         return [dict(entry["observation"]) for entry in self.questions["curves"]]
+
+    def questions_to(self, model: str) -> dict[str, Any]:
+        """What is asked of a model: a baseline has no shifts, and no odds ratio follows from it."""
+        if self.models[model].baseline is None:
+            return self.questions
+        return self.questions | {"shifts": [], "conditionals": [], "odds_ratios": []}
 
     def crosschecked_models(self) -> list[str]:
         """Names of the models that classical software fits as well."""
@@ -222,9 +236,19 @@ def _convex(term: Mapping[str, Any]) -> bool:
     return term["kind"] == "ls" or (term["kind"] == "vc" and "hidden" not in term)
 
 
+def _is_solved_exactly(spec: Mapping[str, Mapping[str, Any]], fit: Mapping[str, Any]) -> bool:
+    return is_exact(spec) and fit.get("optimizer", "auto") == "auto"
+
+
 def _experiment(name: str, entry: Mapping[str, Any], config: Mapping[str, Any]) -> Experiment:
     for key, model in entry["models"].items():
         check_spec(model["spec"], where=f"experiments.{name}.models.{key}.spec")
+        check_baseline(model, where=f"experiments.{name}.models.{key}")
+    if all("baseline" in model for model in entry["models"].values()):
+        raise ConfigError(
+            f"experiments.{name}.models: every model is a baseline; give at least one without the "
+            "key 'baseline', which they stand beside."
+        )
     data = _data(name, entry["data"], config["limits"])
     models = {
         key: _model(key, model, data=data, config=config) for key, model in entry["models"].items()
@@ -290,7 +314,7 @@ def _model(name: str, entry: Mapping[str, Any], *, data: Data, config: Mapping[s
     fit = dict(entry["fit"])
     if limits["epochs"] is not None:
         fit["epochs"] = min(fit.get("epochs", limits["epochs"]), limits["epochs"])
-    exact = is_exact(entry["spec"]) and fit.get("optimizer", "auto") == "auto"
+    exact = "baseline" not in entry and _is_solved_exactly(entry["spec"], fit)
     if exact:
         # nothing of the stochastic training applies, and a changed limit must not refit
         fit = {key: value for key, value in fit.items() if key == "optimizer"}
@@ -307,4 +331,5 @@ def _model(name: str, entry: Mapping[str, Any], *, data: Data, config: Mapping[s
         fit=fit,
         seeds=tuple(range(count)),
         seeds_per_job=entry.get("seeds_per_job", config["seeds_per_job"]),
+        baseline=entry.get("baseline"),
     )

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["check_figures", "check_questions"]
 
 
+_NOT_ASKED_OF_BASELINES = frozenset({"shifts", "conditionals", "odds_ratios"})
+
+
 def check_questions(experiment: Experiment) -> None:
     """Every question names nodes of every model, and sets them to values that they can have.
 
@@ -28,6 +31,8 @@ def check_questions(experiment: Experiment) -> None:
     for name, model in experiment.models.items():
         _check_columns(experiment, name, model.spec)
         for place, number, entry in _entries(experiment):
+            if model.baseline is not None and place in _NOT_ASKED_OF_BASELINES:
+                continue
             where = f"experiments.{experiment.name}.{place}[{number}]"
             _CHECKS[place](entry, model.spec, where, f"the model {name!r}")
 
@@ -222,6 +227,11 @@ def check_figures(experiment: Experiment) -> None:
         raise ConfigError(
             f"experiments.{experiment.name}.figures: 'forecasts' compares with the levels that a "
             "process gives, of which there is none; leave the figure out."
+        )
+    if "pairs" in experiment.figures and not experiment.data.has_truth:
+        raise ConfigError(
+            f"experiments.{experiment.name}.figures: 'pairs' shows fresh rows of a process beside "
+            "those of the models, and there is none; leave the figure out."
         )
     for figure in experiment.figures:
         need = _FIGURE_NEEDS.get(figure)

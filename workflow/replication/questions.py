@@ -27,6 +27,7 @@ __all__ = [
     "effect_rows",
     "estimate_row",
     "grid",
+    "joint_rows",
     "odds_ratio_label",
     "query_label",
     "rows_of_seed",
@@ -42,6 +43,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "effects": ("effect", "population", "quantity", "value", "mc_error"),
     "conditionals": ("node", "given", "value", "log_odds"),
     "curves": ("curve", "node", "intervene", "set_to", "value"),
+    "draws": ("row", "node", "value"),
 }
 """Columns of each table of answers; estimates carry experiment, model and seed before them."""
 
@@ -152,6 +154,12 @@ def sample_tables(
         table("interventions", summaries)[list(COLUMNS["interventions"])],
         table("densities", densities)[list(COLUMNS["densities"])],
     )
+
+
+def joint_rows(sample: pd.DataFrame, n: int) -> pd.DataFrame:
+    """The first n rows of a sample in the columns of the table ``draws``, which keep its rows."""
+    rows = sample.head(n).reset_index(drop=True).rename_axis("row").reset_index()
+    return rows.melt(id_vars="row", var_name="node")
 
 
 def effect_rows(

@@ -24,6 +24,7 @@ from replication.questions import (
     effect_rows,
     estimate_row,
     grid,
+    joint_rows,
     odds_ratio_label,
     query_label,
     sample_tables,
@@ -142,7 +143,7 @@ def answer_truth(
         Tables by name with the columns of ``replication.questions.COLUMNS``.
     """
     generator = make_generator(process)
-    summaries, densities = [], []
+    summaries, densities, drawn = [], [], []
     for do in [OBSERVATIONAL, *questions["interventions"]]:
         sample = (
             generator.interventional(samples, do, seed_offset=TRUTH_OFFSET)
@@ -152,6 +153,8 @@ def answer_truth(
         summary, density = sample_tables(sample, do=do, levels=generator.levels)
         summaries.append(_with_exact_moments(summary, generator, do))
         densities.append(density)
+        if not do:
+            drawn.append(joint_rows(sample, questions.get("draws", 0)))
     effects = [
         frame
         for effect in questions["effects"]
@@ -168,6 +171,7 @@ def answer_truth(
         ),
         "effects": table("effects", effects),
         "curves": table("curves", [_curve(generator, c) for c in questions["curves"]]),
+        "draws": table("draws", drawn),
     }
 
 

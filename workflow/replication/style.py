@@ -6,7 +6,7 @@ truth is always grey or black.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ __all__ = [
     "axis_label",
     "legend_below",
     "looks",
+    "new_blocks",
     "new_figure",
     "save_figure",
     "save_small",
@@ -105,6 +106,20 @@ def new_figure(
         layout="constrained",
     )
     return figure, axes.tolist()
+
+
+def new_blocks(
+    count: int, size: int, *, titles: Sequence[str], panel: float = 0.95
+) -> tuple[Figure, list[list[list[Axes]]]]:
+    """Square blocks of ``size`` by ``size`` panels beside each other, each with a title."""
+    plt.rcParams.update(_SETTINGS)
+    side = panel * size
+    figure = plt.figure(figsize=(side * count, side + 0.9), layout="constrained")
+    blocks = []
+    for part, title in zip(figure.subfigures(1, count, squeeze=False)[0], titles, strict=True):
+        part.suptitle(title, fontsize=9)
+        blocks.append(part.subplots(size, size, squeeze=False).tolist())
+    return figure, blocks
 
 
 def axis_label(node: str, units: Mapping[str, str]) -> str:

@@ -14,6 +14,8 @@ import pandas as pd
 import torch
 
 import tramdag as td
+from replication.baseline_training import fit_baselines
+from replication.baselines import BASELINE_SUFFIX
 from replication.job import derive_seed
 from replication.questions import rows_of_seed
 from tramdag.node import Conditional
@@ -67,12 +69,13 @@ def fit_seeds(
     settings: Mapping[str, Any],
     device: str,
     folder: Path,
+    baseline: Mapping[str, Any] | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """Fit one model per seed and save it as ``seed-<seed>.pt``.
+    """Fit one model per seed and save it, ``seed-<seed>.pt`` or ``seed-<seed>.baseline.pt``.
 
-    The seeds are one tensor program. Weights, splits and batches of a seed follow from
-    (experiment, model, seed) alone, so the other seeds of the job change its numbers by rounding
-    at most.
+    The seeds of a transformation model are one tensor program. Weights, splits and batches of a
+    seed follow from (experiment, model, seed) alone, so the other seeds of the job change its
+    numbers by rounding at most.
 
     Args:
         train: Training rows.
@@ -81,9 +84,10 @@ def fit_seeds(
         identity: Experiment and model.
         seeds: The seeds to fit.
         spec: Plain form of the specification.
-        settings: Keyword arguments of ``CausalFlowDAG.fit``.
+        settings: Keyword arguments of ``CausalFlowDAG.fit``, or settings of a baseline's training.
         device: torch device.
         folder: Where the models go.
+        baseline: Kind and size of a baseline, None for a transformation model.
 
     Returns:
         The tables ``nodes`` (fit report), ``history`` and ``trajectories`` (by epoch),
@@ -94,12 +98,24 @@ def fit_seeds(
     nodes, history, trajectories, coefficients, parameters = [], [], [], [], []
     rows = [rows_of_seed(train, seed, by_seed=True) for seed in seeds] if by_seed else train
     streams = [derive_seed(*identity, seed) for seed in seeds]
-    fits = td.fit_replicates(
-        td.spec_from_dict(spec), rows, seeds=streams, device=device, verbose=0, **settings
-    )
+    fits: Any
+    if baseline is None:
+        fits = td.fit_replicates(
+            td.spec_from_dict(spec), rows, seeds=streams, device=device, verbose=0, **settings
+        )
+    else:
+        fits = fit_baselines(
+            rows,
+            seeds=streams,
+            spec=spec,
+            architecture=baseline,
+            settings=settings,
+            device=device,
+        )
+    suffix = ".pt" if baseline is None else BASELINE_SUFFIX
     for seed, flow in zip(seeds, fits, strict=True):
         key = dict(zip(("experiment", "model"), identity, strict=True)) | {"seed": seed}
-        flow.save(folder / f"seed-{seed}.pt")
+        flow.save(folder / f"seed-{seed}{suffix}")
         _log.info("seed %d on %s:\n%s", seed, device, flow.report)
         nodes.append(_keyed(flow.report.nodes, key))
         history.append(_keyed(flow.history, key))

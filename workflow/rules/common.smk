@@ -119,9 +119,13 @@ def calibration_file(wildcards):
 
 
 def specs_of(wildcards, *, exact=False):
-    """Specifications by model, of all of them or of those that are solved exactly."""
+    """Specifications of the transformation models, all of them or those that are solved exactly."""
     models = experiment_of(wildcards).models.items()
-    return {name: model.spec for name, model in models if model.exact or not exact}
+    return {
+        name: model.spec
+        for name, model in models
+        if model.baseline is None and (model.exact or not exact)
+    }
 
 
 def truth_of(name):

@@ -15,6 +15,7 @@ rule estimate:
         conditionals="<results>/estimate/{experiment}/{model}/{seeds}/conditionals.csv",
         effects="<results>/estimate/{experiment}/{model}/{seeds}/effects.csv",
         curves="<results>/estimate/{experiment}/{model}/{seeds}/curves.csv",
+        draws="<results>/estimate/{experiment}/{model}/{seeds}/draws.csv",
     log:
         "<logs>/estimate/{experiment}/{model}/{seeds}.log",
     benchmark:
@@ -29,7 +30,7 @@ rule estimate:
         identity=lambda wildcards: [wildcards.experiment, wildcards.model],
         by_seed=lambda wildcards: experiment_of(wildcards).data.file is None,
         seeds=lambda wildcards: seeds_of(wildcards.seeds),
-        questions=lambda wildcards: experiment_of(wildcards).questions,
+        questions=lambda wildcards: experiment_of(wildcards).questions_to(wildcards.model),
         samples=config["evaluation"]["model_samples"],
         code=code_hash("estimate"),
     script:
@@ -47,6 +48,7 @@ rule truth:
         conditionals="<results>/truth/{experiment}/conditionals.csv",
         effects="<results>/truth/{experiment}/effects.csv",
         curves="<results>/truth/{experiment}/curves.csv",
+        draws="<results>/truth/{experiment}/draws.csv",
         coefficients="<results>/truth/{experiment}/coefficients.csv",
     log:
         "<logs>/truth/{experiment}.log",
@@ -98,7 +100,7 @@ rule evaluate:
         identity=lambda wildcards: [wildcards.experiment, wildcards.model],
         seeds=lambda wildcards: seeds_of(wildcards.seeds),
         process=lambda wildcards: experiment_of(wildcards).data.generator,
-        questions=lambda wildcards: experiment_of(wildcards).questions,
+        questions=lambda wildcards: experiment_of(wildcards).questions_to(wildcards.model),
         counterfactuals=lambda wildcards: experiment_of(wildcards).counterfactuals,
         sizes=config["evaluation"],
         code=code_hash("evaluate"),

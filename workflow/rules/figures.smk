@@ -95,6 +95,37 @@ rule mechanisms:
         "../scripts/mechanisms.py"
 
 
+rule pairs:
+    input:
+        draws=stored("draws"),
+        true_draws=truth_of("draws"),
+        densities=stored("densities"),
+        true_densities=truth_of("densities"),
+    output:
+        png=report(
+            "<results>/figures/{experiment}/pairs.png",
+            caption="../report/pairs.rst",
+            category="Figures",
+            subcategory="{experiment}",
+            labels={"figure": "pairs of nodes"},
+        ),
+        pdf="<results>/figures/{experiment}/pairs.pdf",
+    log:
+        "<logs>/pairs/{experiment}.log",
+    conda:
+        "../envs/replication.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        titles=titles_of,
+        units=units_of,
+        code=code_hash("pairs"),
+    script:
+        "../scripts/pairs.py"
+
+
 rule shift_curves:
     input:
         estimated=stored("shifts"),

@@ -30,6 +30,7 @@ rule fit:
         seeds=lambda wildcards: seeds_of(wildcards.seeds),
         spec=lambda wildcards: model_of(wildcards).spec,
         settings=lambda wildcards: model_of(wildcards).fit,
+        baseline=lambda wildcards: model_of(wildcards).baseline,
         device=config["device"],
         code=code_hash("fit"),
     script:

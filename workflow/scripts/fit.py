@@ -17,6 +17,7 @@ def fit(
     seeds: Sequence[int],
     spec: Mapping[str, Mapping[str, Any]],
     settings: Mapping[str, Any],
+    baseline: Mapping[str, Any] | None = None,
     device: str,
     threads: int,
     gpu: int,
@@ -39,6 +40,7 @@ def fit(
             seeds=seeds,
             spec=spec,
             settings=settings,
+            baseline=baseline,
             device=chosen,
             folder=folder,
         )
