@@ -86,6 +86,19 @@ def test_seeds_per_job_changes_the_jobs_only(snakemake: Run, project: Path) -> N
         assert f"results/fit/vaca/ci/{seed}/history.csv" in planned.stdout
 
 
+def test_a_verification_that_has_to_run_again_hides_nothing_that_is_missing(
+    snakemake: Run, project: Path
+) -> None:
+    overlay(project, {"only": ["stroke-ls"]})
+    options = ("--cores", "1", "--configfile", "overlay.yaml")
+    done = snakemake(*options, "--", "results/data/verified.json")
+    assert done.returncode == 0, done.stderr
+    with (project / "workflow" / "scripts" / "verify_data.py").open("a") as script:
+        script.write("\n\nCHANGED = True\n")
+    planned = snakemake(*options, "--dry-run", "--", "all")
+    assert {"verify_data", "fit", "scorecard"} <= planned_rules(planned.stdout)
+
+
 def test_every_rule_has_a_script_a_log_and_a_stage_of_its_name() -> None:
     rules = {}
     for chapter in (ROOT / "workflow" / "rules").glob("*.smk"):
