@@ -113,3 +113,11 @@ def test_html_is_escaped() -> None:
     page = to_html(pd.DataFrame({"query": ["mRS <= 2"]}), title="a & b", note="n")
     assert "mRS &lt;= 2" in page
     assert "<title>a &amp; b</title>" in page
+
+
+def test_models_without_coefficients_leave_an_empty_table() -> None:
+    columns = ["experiment", "model", "seed", "node", "parameter", "parent", "level", "estimate"]
+    truth = pd.DataFrame(columns=["node", "parameter", "parent", "level", "truth", "experiment"])
+    table = with_truth(pd.DataFrame(columns=columns), truth)
+    assert table.empty
+    assert set(table.columns) == {*columns, "truth"}

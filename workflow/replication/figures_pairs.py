@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from replication.questions import OBSERVATIONAL, query_label, select_rows
 from replication.spread import median_seeds
@@ -98,6 +99,9 @@ def _draw_block(
                 axis.set_axis_off()
                 continue
             axis.set_xlim(limits[other])
+            # small panels: more labels would run into each other
+            axis.xaxis.set_major_locator(MaxNLocator(nbins=2))
+            axis.yaxis.set_major_locator(MaxNLocator(nbins=2))
             if i == j:
                 _draw_marginal(axis, true_laws, laws, node=node, look=look)
                 axis.set_ylim(0, 1.08 * highest[node])

@@ -311,7 +311,8 @@ def with_truth(coefficients: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     ):
         own = coefficients[coefficients["parameter"] == parameter].astype({"level": float})
         parts.append(own.merge(known, on=["experiment", "node", "parameter", key], how="left"))
-    table = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    filled = [part for part in parts if len(part)]
+    table = pd.concat(filled or parts, ignore_index=True)
     steps = table["level"].where(table["parameter"] == "shift").fillna(1.0)
     return table.assign(truth=table["truth"] * steps)
 
