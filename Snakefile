@@ -40,8 +40,10 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/crosscheck.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/chapter.smk"
 include: "workflow/rules/coverage.smk"
 include: "workflow/rules/monte_carlo.smk"
+include: "workflow/rules/chapter_figures.smk"
 include: "workflow/rules/diagnose.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/named_figures.smk"
@@ -63,17 +65,24 @@ localrules:
     gallery,
     gallery_picture,
     history,
+    ladder_figure,
     marginals,
     mechanisms,
     monte_carlo_figure,
     monte_carlo_summary,
     named_figure,
+    odds_ratios,
     pairs,
+    published,
     scorecard,
     shift_curves,
     table_page,
     tables,
     trajectories,
+    trial_benefit,
+    trial_effects,
+    trial_outcomes,
+    trial_risks,
 
 
 rule all:
