@@ -7,6 +7,7 @@ min_version("9.0")
 from replication.config import ConfigError, complete_config
 from replication.experiments import load_experiments, run_name
 from replication.named_figures import load_named_figures
+from replication.own_cohort import with_own_cohort
 from replication.provenance import code_hash
 from replication.report import write_report
 
@@ -17,7 +18,10 @@ configfile: "workflow/config/figures.yaml"
 
 
 try:
-    config.update(complete_config(config))
+    # assigned in place: Snakemake keeps this very mapping
+    given = with_own_cohort(config)
+    config.clear()
+    config.update(complete_config(given))
     EXPERIMENTS = load_experiments(config)
     NAMED_FIGURES = load_named_figures(config, EXPERIMENTS)
     config["run"]["name"] = run_name(config, EXPERIMENTS)
@@ -27,7 +31,7 @@ except ConfigError as error:
 
 
 pathvars:
-    results="results",
+    results=config["pathvars"]["results"],
     logs="<results>/logs",
     benchmarks="<results>/benchmarks",
 
