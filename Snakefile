@@ -7,6 +7,7 @@ min_version("9.0")
 from replication.config import ConfigError, complete_config
 from replication.experiments import load_experiments, run_name
 from replication.named_figures import load_named_figures
+from replication.own_cohort import with_own_cohort
 from replication.provenance import code_hash
 from replication.report import write_report
 
@@ -17,7 +18,10 @@ configfile: "workflow/config/figures.yaml"
 
 
 try:
-    config.update(complete_config(config))
+    # assigned in place: Snakemake keeps this very mapping
+    given = with_own_cohort(config)
+    config.clear()
+    config.update(complete_config(given))
     EXPERIMENTS = load_experiments(config)
     NAMED_FIGURES = load_named_figures(config, EXPERIMENTS)
     config["run"]["name"] = run_name(config, EXPERIMENTS)
@@ -27,7 +31,7 @@ except ConfigError as error:
 
 
 pathvars:
-    results="results",
+    results=config["pathvars"]["results"],
     logs="<results>/logs",
     benchmarks="<results>/benchmarks",
 
@@ -40,8 +44,10 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/crosscheck.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/chapter.smk"
 include: "workflow/rules/coverage.smk"
 include: "workflow/rules/monte_carlo.smk"
+include: "workflow/rules/chapter_figures.smk"
 include: "workflow/rules/diagnose.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/named_figures.smk"
@@ -63,17 +69,24 @@ localrules:
     gallery,
     gallery_picture,
     history,
+    ladder_figure,
     marginals,
     mechanisms,
     monte_carlo_figure,
     monte_carlo_summary,
     named_figure,
+    odds_ratios,
     pairs,
+    published,
     scorecard,
     shift_curves,
     table_page,
     tables,
     trajectories,
+    trial_benefit,
+    trial_effects,
+    trial_outcomes,
+    trial_risks,
 
 
 rule all:

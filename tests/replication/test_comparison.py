@@ -14,6 +14,7 @@ from replication.comparison import (
     compare_counterfactuals,
     compare_curves,
     compare_laws,
+    compare_reconstruction,
 )
 from replication.evaluation import answers, arm_risks
 from replication.questions import COLUMNS
@@ -122,6 +123,24 @@ def test_a_perfect_model_has_no_error_in_any_counterfactual(vaca: Any) -> None:
     )
     assert table["node"].tolist() == ["x3"]
     assert table["value"].item() == pytest.approx(0, abs=1e-12)
+
+
+def test_a_perfect_model_returns_held_out_rows(vaca: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {"n": 50, "seed_offset": 999, "stream": 1}
+    table = compare_reconstruction(vaca, vaca.generator, **asked)
+    assert set(table["metric"]) == {"reconstruction error"}
+    assert table["node"].to_list() == ["x1", "x2", "x3"]
+    assert table["value"].to_numpy() == pytest.approx(0, abs=1e-12)
+    sample = vaca.sample
+
+    def spoilt(**options: Any) -> pd.DataFrame:
+        rows = sample(**options)
+        rows.loc[17, "x2"] -= 0.25
+        return rows
+
+    monkeypatch.setattr(vaca, "sample", spoilt)
+    found = compare_reconstruction(vaca, vaca.generator, **asked).set_index("node")["value"]
+    assert found["x2"] == pytest.approx(0.25)
 
 
 def test_only_effects_of_the_intervention_are_compared(vaca: Any) -> None:

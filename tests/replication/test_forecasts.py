@@ -46,6 +46,18 @@ def test_a_perfect_law_scores_like_the_truth_and_is_calibrated(scored: Any) -> N
     assert (distance < 5 * bins["mc_error"] + 1 / bins["rows"]).all()
 
 
+def test_the_distance_from_the_true_law_is_the_total_variation(stroke: Any, scored: Any) -> None:
+    table = scored[0][scored[0]["metric"] == "total variation"].set_index("forecast")["value"]
+    assert table["counterfactual pmf"] == pytest.approx(0, abs=1e-12)
+    factual, _ = stroke.generator.counterfactual_pair(ROWS, {"T": 1}, seed_offset=999)
+    factual = factual[factual["T"] == 0]
+    truth = stroke.generator.true_counterfactual_pmf(factual, {"T": 1})
+    plain = stroke.generator.true_pmf(factual.assign(T=1))
+    # half of the sum of absolute differences, which is one minus what the laws share
+    expected = 1 - np.minimum(truth, plain).sum(axis=1)
+    assert table["interventional pmf"] == pytest.approx(expected.mean())
+
+
 def test_less_knowledge_scores_worse(scored: Any) -> None:
     table = scored[0].pivot_table(index="metric", columns="forecast", values="value")
     order = ["counterfactual pmf", "interventional pmf", "marginal pmf"]

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from replication.chapter_tables import side_by_side
 from replication.tables import LAYOUTS, Layout, over_seeds, to_html, to_markdown, with_truth
 
 LAYOUT = Layout("T", "n", keys=("node",), value="nll", others={"n": "first", "ok": "all"})
@@ -53,6 +54,27 @@ def test_infinite_estimates_are_counted_and_not_averaged() -> None:
     assert np.isnan(found["lower"])
     single = over_seeds(table.head(1).assign(truth=2.25, std_error=0.5), layout).iloc[0]
     assert single[["lower", "upper"]].tolist() == [1.0, 4.0]
+
+
+def test_programs_stand_side_by_side_with_their_standard_errors() -> None:
+    key = {"experiment": "e", "model": "ls", "seed": 0, "parent": "age", "level": np.nan}
+    rows = [
+        ("y", "R polr", "coefficient", 1.0, 1.5, -0.5),
+        ("y", "R polr", "std_error", 0.1, 0.2, -0.1),
+        ("x", "scipy", "coefficient", 3.0, 3.0, 0.0),
+        ("y", "statsmodels", "coefficient", 1.0, 1.2, -0.2),
+        ("x", "R polr semiparametric", "coefficient", 3.0, 7.0, -4.0),
+        ("x", "scipy", "theta", 3.0, 7.0, -4.0),
+    ]
+    columns = ["node", "reference", "quantity", "estimate", "value", "difference"]
+    table = side_by_side(pd.DataFrame(rows, columns=columns).assign(**key)).set_index("node")
+    assert table.index.to_list() == ["y", "x"]
+    shown = ["ours", "ours_se", "R", "R_se", "statsmodels", "largest_distance"]
+    assert table.loc["y", shown].to_list() == [1.0, 0.1, 1.5, 0.2, 1.2, 0.5]
+    assert table.loc["x", ["R", "scipy", "largest_distance"]].to_list() == [7.0, 3.0, 0.0]
+    nothing = side_by_side(pd.DataFrame())
+    assert nothing.empty
+    assert set(nothing.columns) == {*table.columns, "node"}
 
 
 def test_the_crosscheck_says_whose_numbers_and_which_differences() -> None:

@@ -99,6 +99,37 @@ def test_a_verification_that_has_to_run_again_hides_nothing_that_is_missing(
     assert {"verify_data", "fit", "scorecard"} <= planned_rules(planned.stdout)
 
 
+def own_cohort(project: Path) -> list[str]:
+    """Paths of a cohort of one's own, as they stand on the command line."""
+    entry = yaml.safe_load((project / "workflow/config/experiments.yaml").read_text())
+    stroke = entry["experiments"]["stroke-nl"]
+    models = {name: stroke["models"][name] for name in ("ls", "interaction")}
+    spec = {"models": models, **{key: stroke[key] for key in ("effects", "ladder", "units")}}
+    (project / "spec.yaml").write_text(yaml.safe_dump(spec), encoding="utf-8")
+    return ["cohort=data/magic-mrclean/nl/obs.csv", "spec=spec.yaml"]
+
+
+def test_a_cohort_of_ones_own_is_planned_by_its_paths(snakemake: Run, project: Path) -> None:
+    alone = own_cohort(project)
+    trial = "trial=data/magic-mrclean/nl/rct.csv"
+    for paths, with_trial in ((alone, False), ([*alone, trial], True)):
+        planned = snakemake("--cores", "1", "--dry-run", "--config", *paths, "--", "all")
+        assert planned.returncode == 0, planned.stderr
+        rules = planned_rules(planned.stdout)
+        assert {"ladder", "cross_validate", "effects"} <= rules
+        assert ("validate" in rules) is with_trial
+        assert not {"truth", "evaluate", "verify_data"} & rules
+        assert "results/cohorts/obs/scorecard.md" in planned.stdout
+        assert "experiment=stroke-nl" not in planned.stdout
+
+
+def test_a_cohort_without_a_specification_stops_before_any_job(snakemake: Run) -> None:
+    paths = "cohort=data/magic-mrclean/nl/obs.csv"
+    planned = snakemake("--cores", "1", "--dry-run", "--config", paths, "--", "all")
+    assert planned.returncode == 1
+    assert "spec: the path is missing" in planned.stdout + planned.stderr
+
+
 def test_every_rule_has_a_script_a_log_and_a_stage_of_its_name() -> None:
     rules = {}
     for chapter in (ROOT / "workflow" / "rules").glob("*.smk"):

@@ -12,9 +12,13 @@ import pandas as pd
 import pytest
 import yaml
 
+from simulations import MagicMrClean
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 pytestmark = pytest.mark.slow
+
+OWN_FILES = {"cohort": "third.csv", "trial": "rct.csv", "spec": "spec.yaml"}
 
 SMOKE = ("--configfile", "workflow/config/smoke.yaml")
 
@@ -124,6 +128,44 @@ def test_a_cohort_of_ones_own_runs_without_a_truth(snakemake: Run, project: Path
     record = json.loads((results / "fit" / "pain" / "ls" / "0" / "record.json").read_text())
     assert record["device"] == "cpu"
     assert record["seeds"] == [0]
+
+
+def test_three_paths_are_a_chapter_without_a_truth(snakemake: Run, project: Path) -> None:
+    generator = MagicMrClean(variant="nl", seed=11)
+    folder = project / "cohorts"
+    folder.mkdir()
+    decimals = {"Age": 1, "NIHSSa": 2}
+    generator.observational(600).round(decimals).to_csv(folder / "third.csv", index=False)
+    generator.rct(200).round(decimals).to_csv(folder / "rct.csv", index=False)
+    entries = (project / "workflow/config/experiments.yaml").read_text(encoding="utf-8")
+    stroke = yaml.safe_load(entries)["experiments"]["stroke-nl"]
+    models = {name: stroke["models"][name] for name in ("ls", "interaction", "cs-joint")}
+    spec = {"models": models, **{key: stroke[key] for key in ("effects", "ladder", "units")}}
+    (folder / "spec.yaml").write_text(yaml.safe_dump(spec), encoding="utf-8")
+    small = {
+        "limits": {"epochs": 3, "seeds": 2},
+        "seeds_per_job": 2,
+        "evaluation": {"model_samples": 500},
+    }
+    (folder / "small.yaml").write_text(yaml.safe_dump(small), encoding="utf-8")
+    paths = [f"{key}=cohorts/{name}" for key, name in OWN_FILES.items()]
+    command = ("--cores", "2", "--configfile", "cohorts/small.yaml", "--config", *paths)
+    done = snakemake(*command, "--", "all")
+    assert done.returncode == 0, done.stderr[-4000:]
+    results = project / "results" / "cohorts" / "third"
+    assert {path.name for path in (project / "results").iterdir()} == {"cohorts"}
+    for name in ("ladder", "odds_ratios", "trial_benefit", "trial_effects", "trial_outcomes"):
+        assert (results / "figures" / "third" / f"{name}.png").is_file()
+    ladder = pd.read_csv(results / "tables" / "ladder.csv")
+    assert set(ladder["model"]) == set(models)
+    assert ladder["truth"].isna().all()
+    validation = pd.read_csv(results / "tables" / "validation.csv")
+    assert "observed effect" in set(validation["metric"])
+    assert "rmse of effects" not in set(validation["metric"])
+    assert pd.read_csv(results / "tables" / "published.csv").empty
+    assert "Cohort third" in (results / "report.html").read_text(encoding="utf-8")
+    again = snakemake(*command, "--", "all")
+    assert "Nothing to be done" in again.stderr, again.stderr[-2000:]
 
 
 def test_changed_data_stop_the_run_and_say_where(snakemake: Run, project: Path) -> None:

@@ -139,7 +139,9 @@ def test_the_three_levels_measure_what_they_say(results: Path) -> None:
     l1, l2, l3 = (pd.read_csv(results / f"l{level}.csv") for level in (1, 2, 3))
     assert set(l1["metric"]) == {"kl", "nll", "wasserstein"}
     assert {"mean", "sd", "q50", "P(2)", "rmse"} <= set(l2["statistic"])
-    assert set(l3["metric"]) == {"absolute error", "log score", "Brier score", "total variation"}
+    scores = {"log score", "Brier score", "total variation"}
+    assert set(l3["metric"]) == {"absolute error", "reconstruction error", *scores}
+    assert l3.loc[l3["metric"] == "reconstruction error", "value"].max() < 1e-8
     assert l1["value"].notna().all()
     assert l3["value"].notna().all()
     forecasts = pd.read_csv(results / "forecasts.csv")

@@ -26,7 +26,13 @@ from replication.metrics import (
     mean_estimate,
     root_mean_square,
 )
-from replication.questions import TRIAL_ROWS, effect_label, effect_rows, query_label
+from replication.questions import (
+    OBSERVATIONAL,
+    TRIAL_ROWS,
+    effect_label,
+    effect_rows,
+    query_label,
+)
 from replication.reference import (
     FLOOR_OFFSET,
     FRESH_OFFSET,
@@ -44,6 +50,7 @@ __all__ = [
     "compare_curves",
     "compare_laws",
     "compare_models",
+    "compare_reconstruction",
 ]
 
 L1_COLUMNS = ("metric", "node", "value", "mc_error", "floor")
@@ -107,6 +114,13 @@ def compare_models(
                         n=sizes["counterfactual_rows"],
                         stream=stream,
                         **asked,
+                    ),
+                    compare_reconstruction(
+                        flow,
+                        generator,
+                        n=sizes["counterfactual_rows"],
+                        seed_offset=asked["seed_offset"],
+                        stream=stream,
                     ),
                     compare_curves(own["curves"], true["curves"]),
                 ],
@@ -244,6 +258,29 @@ def compare_counterfactuals(
                 mean = mean_estimate(values)
                 rows.append((query_label(do), node, metric, mean.value, mean.error, truth, n))
     return pd.DataFrame(rows, columns=list(L3_COLUMNS))
+
+
+def compare_reconstruction(
+    flow: td.CausalFlowDAG,
+    generator: StructuralModel,
+    *,
+    n: int,
+    seed_offset: int,
+    stream: int,
+) -> pd.DataFrame:
+    """L3: whether abducted latents give held-out rows back, as any counterfactual rests on that.
+
+    The largest absolute error of each continuous node, the largest distance in levels of each
+    ordinal one, over fresh rows that no model was trained on.
+    """
+    rows = generator.observational(n, seed_offset=seed_offset)
+    again = flow.sample(u=flow.abduct(rows, seed=stream))
+    largest = (again[list(generator.columns)] - rows).abs().max()
+    table = [
+        (query_label(OBSERVATIONAL), node, "reconstruction error", largest[node], np.nan, 0.0, n)
+        for node in generator.columns
+    ]
+    return pd.DataFrame(table, columns=list(L3_COLUMNS))
 
 
 def compare_curves(estimated: pd.DataFrame, true: pd.DataFrame) -> pd.DataFrame:

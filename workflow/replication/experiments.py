@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from replication.baseline_checks import check_baseline
+from replication.chapter_plan import Ladder, check_chapter, load_ladder
 from replication.chunks import chunk_label, chunks, seeds_of
 from replication.config import ConfigError
 from replication.coverage_plan import Coverage, load_coverage
@@ -23,6 +24,7 @@ __all__ = [
     "Coverage",
     "Data",
     "Experiment",
+    "Ladder",
     "Model",
     "MonteCarlo",
     "chunk_label",
@@ -126,6 +128,9 @@ class Experiment:
     counterfactuals: Mapping[str, Any] = field(default_factory=dict)
     coverage: Coverage | None = None
     monte_carlo: MonteCarlo | None = None
+    ladder: Ladder | None = None
+    validation: bool = False
+    published: Sequence[Mapping[str, Any]] = ()
     figures: Sequence[str] = ()
 
     @property
@@ -253,6 +258,8 @@ def _experiment(name: str, entry: Mapping[str, Any], config: Mapping[str, Any]) 
     models = {
         key: _model(key, model, data=data, config=config) for key, model in entry["models"].items()
     }
+    exact = [key for key, model in models.items() if model.exact]
+    check_chapter(name, entry, models=list(models))
     experiment = Experiment(
         name=name,
         title=entry["title"],
@@ -267,13 +274,11 @@ def _experiment(name: str, entry: Mapping[str, Any], config: Mapping[str, Any]) 
         effects=entry["effects"],
         odds_ratios=entry["odds_ratios"],
         counterfactuals=entry["counterfactuals"],
-        coverage=load_coverage(
-            name,
-            entry,
-            exact=[key for key, model in models.items() if model.exact],
-            limits=config["limits"],
-        ),
+        coverage=load_coverage(name, entry, exact=exact, limits=config["limits"]),
         monte_carlo=load_monte_carlo(name, entry, limits=config["limits"]),
+        ladder=load_ladder(name, entry, exact=exact, limits=config["limits"]),
+        validation=entry["validation"],
+        published=entry["published"],
         figures=entry["figures"],
     )
     check_questions(experiment)

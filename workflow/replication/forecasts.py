@@ -75,8 +75,9 @@ def score_forecasts(
 
     Returns:
         Scores with ``FORECAST_COLUMNS``: log score (nats, 0 is best), Brier and ranked probability
-        score (0 is best), accuracy (share of rows whose most probable level came true) and
-        calibration error (of P(level <= k), mean over k), and the bins behind the latter with
+        score (0 is best), accuracy (share of rows whose most probable level came true),
+        calibration error (of P(level <= k), mean over k) and, where the generator knows its law,
+        total variation from that (0 is best), and the bins behind the latter with
         ``CALIBRATION_COLUMNS``.
     """
     scores, bins = [], []
@@ -90,10 +91,16 @@ def score_forecasts(
             if node not in generator.levels:
                 continue
             levels = actual[node].to_numpy()
+            truth = true_pmf(generator, factual, do, node)
             for forecast, pmf in _forecasts(flow, generator, factual, do, node, stream=stream):
                 key = {"query": query_label(do), "node": node, "forecast": forecast}
                 calibration = _calibration(pmf, levels)
-                scores.append(_scores(pmf, levels, calibration).assign(**key))
+                table = _scores(pmf, levels, calibration)
+                if truth is not None:
+                    distance = mean_estimate(np.abs(pmf - truth).sum(axis=1) / 2)
+                    row = ("total variation", distance.value, distance.error, len(levels))
+                    table.loc[len(table)] = row
+                scores.append(table.assign(**key))
                 bins.append(calibration.assign(**key))
     return _together(scores, FORECAST_COLUMNS), _together(bins, CALIBRATION_COLUMNS)
 

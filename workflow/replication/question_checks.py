@@ -200,9 +200,15 @@ _FIGURE_NEEDS = {
     "densities": "interventions",
     "effects": "effects",
     "forecasts": "counterfactuals.interventions",
+    "ladder": "ladder",
     "mechanisms": "conditionals",
     "monte_carlo": "monte_carlo",
+    "odds_ratios": "ladder",
     "shift_curves": "shifts",
+    "trial_benefit": "validation",
+    "trial_effects": "validation",
+    "trial_outcomes": "validation",
+    "trial_risks": "validation",
 }
 
 

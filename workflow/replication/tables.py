@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
+from replication.chapter_tables import CHAPTER_LAYOUTS
+from replication.layout import Layout
 from replication.questions import COLUMNS
 
 __all__ = [
@@ -22,36 +23,6 @@ __all__ = [
     "to_markdown",
     "with_truth",
 ]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a tidy table is summarised over seeds.
-
-    Attributes:
-        title: Headline for readers.
-        note: What the columns mean, in one or two sentences.
-        keys: Columns that, with experiment and model, tell the rows of one seed apart.
-        value: The column whose mean and spread over seeds are shown.
-        others: Further columns with the way they are summarised (``mean``, ``max``, ``first``,
-            ``all``; ``only``: shown where there is one seed; ``texts``: every text once).
-        labels: Other names of columns for readers.
-        by_seed: Whether there is a row per seed; a table that already sums up is shown as it is.
-    """
-
-    title: str
-    note: str
-    keys: tuple[str, ...]
-    value: str
-    others: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
-    by_seed: bool = True
-
-    @property
-    def columns(self) -> list[str]:
-        """Columns that the tidy table has, even if a run makes none of its rows."""
-        seed = ["seed"] if self.by_seed else []
-        return ["experiment", "model", *seed, *self.keys, self.value, *self.others]
 
 
 TRUTH_COLUMNS = ("experiment", *COLUMNS["effects"])
@@ -144,7 +115,9 @@ LAYOUTS: dict[str, Layout] = {
     "l3": Layout(
         title="L3: errors of individual counterfactuals",
         note="Absolute errors in units of the node; log score in nats (0 is best), Brier score "
-        "between 0 (best) and 2, with the score of the true probabilities as truth.",
+        "between 0 (best) and 2, with the score of the true probabilities as truth. reconstruction "
+        "error: the largest distance between held-out rows and what abduction and sampling without "
+        "intervention give back.",
         keys=("query", "node", "metric"),
         value="value",
         others={"truth": "first", "mc_error": "mean", "rows": "first"},
@@ -154,7 +127,8 @@ LAYOUTS: dict[str, Layout] = {
         note="Scores against the generator's counterfactual level, over the rows that the "
         "intervention changes: log score in nats (0 is best), Brier and ranked probability score "
         "(0 is best), accuracy of the most probable level, calibration error of P(level <= k). The "
-        "true counterfactual pmf scores best on average; the marginal pmf knows nothing of a row.",
+        "true counterfactual pmf scores best on average; the marginal pmf knows nothing of a row. "
+        "total variation: distance from the true law, 0 to 1, where the generator knows it.",
         keys=("query", "node", "forecast", "metric"),
         value="value",
         others={"mc_error": "mean", "rows": "first"},
@@ -245,6 +219,7 @@ LAYOUTS: dict[str, Layout] = {
         ),
         by_seed=False,
     ),
+    **CHAPTER_LAYOUTS,
 }
 """The tables that the pipeline makes, by name."""
 

@@ -9,7 +9,12 @@ TABLES = {
     "coefficients": "coefficients and cutpoints",
     "effects": "average effects",
     "odds_ratios": "odds ratios of raising a parent",
+    "published": "published numbers and ours",
+    "ladder": "ladder of specifications",
+    "modification": "tests of the ladder",
+    "validation": "external validation in the trial",
     "crosscheck": "R and statsmodels",
+    "programs": "R, statsmodels and ours side by side",
     "l1": "L1 distances",
     "l2": "L2 errors",
     "l3": "L3 errors",
@@ -185,6 +190,68 @@ def monte_carlo_of(wildcards):
 
 def variant_of(wildcards):
     return monte_carlo_of(wildcards).variants[wildcards.variant]
+
+
+def runs_of(wildcards):
+    """Model and seeds of each group of seeds of the experiment."""
+    models = experiment_of(wildcards).models.items()
+    return [[name, seeds_of(chunk)] for name, model in models for chunk in model.chunks()]
+
+
+def fitted_models(wildcards):
+    """The folder of fitted models of each group of seeds of the experiment."""
+    pattern = "<results>/fit/{experiment}/{model}/{seeds}/models"
+    return per_chunk(pattern, experiment=wildcards.experiment)
+
+
+def process_of(wildcards):
+    """The generator, or None for a cohort of one's own."""
+    data = experiment_of(wildcards).data
+    return data.generator if data.has_truth else None
+
+
+def r_comparisons(wildcards):
+    """The cross-checks of the models whose published numbers are R's."""
+    experiment = experiment_of(wildcards)
+    wanted = {entry["model"] for entry in experiment.published if entry["by"] == "R"}
+    return [
+        f"<results>/crosscheck/{experiment.name}/{name}/{chunk}/compared.csv"
+        for name in experiment.crosschecked_models()
+        if name in wanted
+        for chunk in experiment.models[name].chunks()[:1]
+    ]
+
+
+def chapters(pattern, key):
+    """A path for each experiment whose chapter has that part."""
+    return [
+        pattern.format(experiment=name)
+        for name, experiment in EXPERIMENTS.items()
+        if getattr(experiment, key)
+    ]
+
+
+def validations(name):
+    """The validation tables by that name of every experiment that is held against a trial."""
+    pattern = f"<results>/validate/{{experiment}}/{{model}}/{{seeds}}/{name}.csv"
+    return [
+        path
+        for experiment in EXPERIMENTS.values()
+        if experiment.validation
+        for path in per_chunk(pattern, experiment=experiment.name)
+    ]
+
+
+def validated(name):
+    """The validation tables by that name of every model of the experiment."""
+    pattern = f"<results>/validate/{{experiment}}/{{model}}/{{seeds}}/{name}.csv"
+    return lambda wildcards: per_chunk(pattern, experiment=wildcards.experiment)
+
+
+def folded_seeds(wildcards):
+    """Seeds of a cross-validation; one is enough where they change nothing."""
+    seeds = experiment_of(wildcards).ladder.seeds
+    return list(seeds[:1] if model_of(wildcards).exact else seeds)
 
 
 def table_pages():

@@ -18,6 +18,10 @@ rule tables:
         coverage=coverage_studies(),
         monte_carlo=monte_carlo_studies("summary"),
         cohorts=monte_carlo_studies("cohorts"),
+        published=chapters("<results>/published/{experiment}.csv", "published"),
+        ladder=chapters("<results>/ladder/{experiment}/ladder.csv", "ladder"),
+        modification=chapters("<results>/ladder/{experiment}/tests.csv", "ladder"),
+        validation=validations("scores"),
         truth=truths("effects"),
         true_coefficients=truths("coefficients"),
     output:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from replication.chapter_tables import side_by_side
 from replication.job import read_tables, run_script, write_csv
 from replication.odds_ratios import odds_ratio_table
 from replication.tables import COHORT_COLUMNS, LAYOUTS, TRUTH_COLUMNS, with_truth
@@ -32,6 +33,7 @@ def tables(
         )
         for name, parts in inputs.items()
     }
+    collected["programs"] = side_by_side(collected["crosscheck"])
     collected["truth"] = read_tables(truth, columns=TRUTH_COLUMNS)
     if true_coefficients:
         collected["coefficients"] = with_truth(

@@ -1,0 +1,127 @@
+"""One's own cohort by three paths: ``--config cohort=obs.csv trial=rct.csv spec=spec.yaml``.
+
+The specification is an experiment's entry without its data; what it leaves out gets the defaults of
+the stroke chapter. Plain Python, as in :mod:`replication.experiments`.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from replication.config import ConfigError, did_you_mean
+from replication.experiments import is_exact
+
+__all__ = ["RESULTS", "with_own_cohort"]
+
+RESULTS = "results/cohorts"
+"""Folder of the results of such runs, which git ignores as it does every result."""
+
+_PATHS = ("cohort", "trial", "spec")
+
+
+def with_own_cohort(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with an experiment for the cohort, if the command line names one.
+
+    The run has this experiment alone, and its results go to ``results/cohorts/<name>`` unless the
+    configuration says otherwise. The three paths are taken out: they stand in the experiment.
+
+    Args:
+        config: The merged configuration, before its schema is checked.
+
+    Raises:
+        ConfigError: A path is missing or leads nowhere, the specification says data, or a file
+            lacks a column.
+    """
+    config = dict(config)
+    paths = {key: config.pop(key) for key in _PATHS if config.get(key) is not None}
+    if not paths:
+        return config
+    for key, what in (("cohort", "a CSV file with the observed rows"), ("spec", "a YAML file")):
+        if key not in paths:
+            raise ConfigError(
+                f"{key}: the path is missing, got {', '.join(paths)}; a cohort of one's own needs "
+                f"cohort=path.csv and spec=path.yaml, here {what}."
+            )
+    for key, path in paths.items():
+        if not isinstance(path, str) or not Path(path).is_file():
+            raise ConfigError(
+                f"{key}: there is no file at {path!r}; paths are relative to {Path.cwd()}."
+            )
+    name = re.sub(r"[^a-z0-9]+", "-", Path(paths["cohort"]).stem.lower()).strip("-") or "cohort"
+    entry = _entry(name, paths)
+    return config | {
+        "only": [name],
+        "pathvars": {"results": f"{RESULTS}/{name}"} | config.get("pathvars", {}),
+        "experiments": {**config.get("experiments", {}), name: entry},
+    }
+
+
+def _entry(name: str, paths: Mapping[str, str]) -> dict[str, Any]:
+    entry = yaml.safe_load(Path(paths["spec"]).read_text(encoding="utf-8"))
+    if not isinstance(entry, dict) or not isinstance(entry.get("models"), dict):
+        raise ConfigError(
+            f"spec: {paths['spec']!r} has no models; it is an experiment's entry without data, "
+            "such as `models: {ls: {spec: {age: {kind: continuous}, ...}}}` and `effects: "
+            "[{treatment: ..., outcome: ..., at_most: ...}]`."
+        )
+    if "data" in entry:
+        raise ConfigError(
+            f"spec: {paths['spec']!r} says data; the paths cohort= and trial= say where they are."
+        )
+    specs = [
+        model["spec"]
+        for model in entry["models"].values()
+        if isinstance(model, dict) and isinstance(model.get("spec"), dict)
+    ]
+    _check_header("cohort", paths["cohort"], {column for spec in specs for column in spec})
+    data = {"file": paths["cohort"]}
+    effects = [e for e in entry.get("effects", ()) if isinstance(e, dict)]
+    if "trial" in paths:
+        data["trial"] = paths["trial"]
+        treatments = {e["treatment"] for e in effects if "treatment" in e}
+        needed = {column for spec in specs for column in spec}
+        if not (entry.get("validation", True) and effects):
+            # a population to average over needs no treatment and no outcome
+            needed -= treatments | {e["outcome"] for e in effects if "outcome" in e}
+        _check_header("trial", paths["trial"], needed)
+    defaults: dict[str, Any] = {
+        "title": f"Cohort {name}",
+        "validation": bool("trial" in paths and effects),
+        "interventions": [{"do": {e["treatment"]: arm}} for e in effects[:1] for arm in (0, 1)],
+    }
+    complete = defaults | entry | {"data": data}
+    if "figures" not in entry:
+        complete["figures"] = _figures(complete, specs)
+    return complete
+
+
+def _figures(entry: Mapping[str, Any], specs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The chapter's figures that this entry has something to draw for."""
+    exact = [is_exact(spec) for spec in specs]
+    figures = ["dag", "marginals"]
+    figures += ["calibration", "effects"] if entry.get("effects") else []
+    figures += ["forest"] if any(exact) else []
+    figures += ["history"] if not all(exact) else []
+    figures += ["ladder", "odds_ratios"] if entry.get("ladder") else []
+    figures += ["shift_curves"] if entry.get("shifts") else []
+    if entry["validation"]:
+        figures += ["trial_benefit", "trial_effects", "trial_outcomes", "trial_risks"]
+    return sorted(figures)
+
+
+def _check_header(key: str, path: str, needed: set[str]) -> None:
+    with Path(path).open(encoding="utf-8-sig", newline="") as file:
+        header = next(csv.reader(file), [])
+    missing = sorted(needed - set(header))
+    if missing:
+        raise ConfigError(
+            f"{key}: {path!r} has no column {missing[0]!r}; the models need "
+            f"{', '.join(sorted(needed))}, the file has {', '.join(header) or 'no header'}."
+            f"{did_you_mean(missing[0], header)}"
+        )
