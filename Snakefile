@@ -80,7 +80,7 @@ localrules:
     published,
     scorecard,
     shift_curves,
-    table_page,
+    table_pages,
     tables,
     trajectories,
     trial_benefit,
@@ -94,7 +94,7 @@ rule all:
     input:
         rules.scorecard.output,
         rules.tables.output,
-        table_pages(),
+        rules.table_pages.output,
         figures_of_all(),
 
 

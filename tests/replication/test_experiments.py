@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from replication.config import ConfigError, complete_config
 from replication.experiments import (
@@ -314,3 +315,16 @@ def test_a_run_of_a_few_experiments_is_no_full_replication(
     run = {"complete": True} | ({"name": name} if name else {})
     config = complete_config({"run": run, "only": only, "experiments": experiments})
     assert run_name(config, load_experiments(config)) == expected
+
+
+def test_a_limit_keeps_the_first_models_and_studies_of_them_alone() -> None:
+    rows = "data/magic-mrclean/nl/obs.csv"
+    config = yaml.safe_load(
+        (Path(__file__).parents[2] / "workflow" / "config" / "experiments.yaml").read_text("utf-8")
+    )
+    config |= {"run": {"complete": False}, "only": ["stroke-nl"], "limits": {"models": 2}}
+    found = load_experiments(complete_config(config))["stroke-nl"]
+    assert found.data.file == rows
+    assert list(found.models) == ["ls", "flexible"]
+    assert found.monte_carlo is not None
+    assert list(found.monte_carlo.models) == ["ls", "flexible"]

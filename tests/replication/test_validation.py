@@ -17,7 +17,6 @@ from replication.figures_trial import (
     draw_trial_effects,
     draw_trial_outcomes,
     draw_trial_risks,
-    median_seeds,
 )
 from replication.published import published_rows
 from replication.trial_scores import difference_of_arms, frequency, spiegelhalter_z, trial_scores
@@ -160,14 +159,6 @@ def drawn(patients: pd.DataFrame, flow: td.CausalFlowDAG, trial: pd.DataFrame) -
         "ranking": keyed(ranking_rows(patients)),
         "scores": keyed(trial_scores(pmf, trial, EFFECT, patients)),
     }
-
-
-def test_the_median_seed_is_drawn(drawn: dict[str, Any]) -> None:
-    parts = [
-        drawn["scores"].assign(seed=seed, value=value)
-        for seed, value in ((0, 0.3), (1, 0.1), (2, 0.2))
-    ]
-    assert median_seeds(pd.concat(parts)) == {"ls": 2}
 
 
 @pytest.mark.parametrize("known", [True, False])

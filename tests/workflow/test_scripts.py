@@ -179,14 +179,12 @@ def test_tables_and_scorecard_follow_from_the_parts(results: Path, tmp_path: Pat
         tidy=tidy,
         **parts,
     )
-    for name in names:
-        script("table_page")(
-            table=name,
-            banner="SMOKE RUN",
-            tidy=str(tmp_path / f"{name}.csv"),
-            markdown=str(tmp_path / f"{name}.md"),
-            page=str(tmp_path / f"{name}.html"),
-        )
+    by_kind = {
+        kind: [str(tmp_path / f"{name}.{kind}") for name in names] for kind in ("csv", "md", "html")
+    }
+    script("table_pages")(
+        banner="SMOKE RUN", tidy=by_kind["csv"], markdown=by_kind["md"], pages=by_kind["html"]
+    )
     coefficients = pd.read_csv(tmp_path / "coefficients.csv")
     weight = coefficients[(coefficients["node"] == "x2") & (coefficients["parent"] == "x1")]
     assert set(weight["truth"]) == {2.0}

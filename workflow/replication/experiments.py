@@ -254,6 +254,7 @@ def _experiment(name: str, entry: Mapping[str, Any], config: Mapping[str, Any]) 
             f"experiments.{name}.models: every model is a baseline; give at least one without the "
             "key 'baseline', which they stand beside."
         )
+    entry = _with_first_models(entry, config["limits"]["models"])
     data = _data(name, entry["data"], config["limits"])
     models = {
         key: _model(key, model, data=data, config=config) for key, model in entry["models"].items()
@@ -284,6 +285,16 @@ def _experiment(name: str, entry: Mapping[str, Any], config: Mapping[str, Any]) 
     check_questions(experiment)
     check_figures(experiment)
     return experiment
+
+
+def _with_first_models(entry: Mapping[str, Any], limit: int | None) -> Mapping[str, Any]:
+    """The entry with as many of its models as a limit allows, and studies of those alone."""
+    first = dict(list(entry["models"].items())[:limit])
+    study = entry.get("monte_carlo")
+    if study is None:
+        return {**entry, "models": first}
+    kept = [model for model in study["models"] if model in first or model not in entry["models"]]
+    return {**entry, "models": first, "monte_carlo": {**study, "models": kept}}
 
 
 def _data(name: str, entry: Mapping[str, Any], limits: Mapping[str, Any]) -> Data:

@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from replication.questions import select_rows
+from replication.spread import median_seeds
 from replication.style import TRUTH_FILL, TRUTH_LINE, legend_below, looks, new_figure
 
 __all__ = [
@@ -23,7 +24,6 @@ __all__ = [
     "draw_trial_effects",
     "draw_trial_outcomes",
     "draw_trial_risks",
-    "median_seeds",
 ]
 
 _DASHED = (0, (2, 2))
@@ -32,15 +32,11 @@ TITLE_WIDTH = 34
 """Letters of a title that fit over a panel."""
 
 
-def median_seeds(scores: pd.DataFrame) -> dict[str, int]:
+def _median_seeds(scores: pd.DataFrame) -> dict[str, int]:
     """The seed of each model whose average effect is the (lower) median of its seeds."""
     rows = select_rows(scores, metric="estimated effect")
-    rows = rows[rows["effect"] == rows["effect"].iloc[0]]
-    found = {}
-    for model, own in rows.groupby("model", sort=False):
-        ordered = own.sort_values(["value", "seed"])
-        found[str(model)] = int(ordered["seed"].iloc[(len(ordered) - 1) // 2])
-    return found
+    rows = select_rows(rows, effect=rows["effect"].iloc[0])
+    return median_seeds(rows, value="value", within=["effect"])
 
 
 def draw_trial_outcomes(
@@ -50,7 +46,7 @@ def draw_trial_outcomes(
     outcomes, effect = _first_effect(outcomes)
     treatment, outcome = _names(effect)
     figure, axes = new_figure(len(titles), 2, panel=(3.6, 1.5))
-    seeds, style = median_seeds(scores), looks(titles)
+    seeds, style = _median_seeds(scores), looks(titles)
     for row, model in zip(axes, titles, strict=True):
         for arm, axis in enumerate(row):
             own = select_rows(outcomes, model=model, seed=seeds[model], arm=arm)
@@ -81,7 +77,7 @@ def draw_trial_risks(
     """Predicted against observed share of good outcomes in bins, a panel per model."""
     risks, effect = _first_effect(risks)
     figure, axes = _panels(titles)
-    seeds, style = median_seeds(scores), looks(titles)
+    seeds, style = _median_seeds(scores), looks(titles)
     for axis, model in zip(axes, titles, strict=False):
         own = select_rows(risks, model=model, seed=seeds[model])
         look = style[model]
@@ -109,7 +105,7 @@ def draw_trial_effects(
     ranking, _ = _first_effect(ranking)
     known = bool(patients["true_ite"].notna().all())
     figure, axes = new_figure(len(titles), 3 if known else 2, panel=(2.9, 1.75))
-    seeds, style = median_seeds(scores), looks(titles)
+    seeds, style = _median_seeds(scores), looks(titles)
     drawn = patients[patients["seed"] == patients["model"].map(seeds)]
     low = min(drawn["ite"].min(), drawn["true_ite"].min() if known else 0.0, 0.0)
     high = max(drawn["ite"].max(), drawn["true_ite"].max() if known else 0.0)
@@ -171,7 +167,7 @@ def draw_trial_benefit(
     """Probability that treatment turns each patient's outcome good, with its bounds."""
     patients, effect = _first_effect(patients)
     figure, axes = _panels(titles)
-    seeds, style = median_seeds(scores), looks(titles)
+    seeds, style = _median_seeds(scores), looks(titles)
     for axis, model in zip(axes, titles, strict=False):
         own = select_rows(patients, model=model, seed=seeds[model]).sort_values("benefit")
         rank = np.arange(1, len(own) + 1)

@@ -32,7 +32,6 @@ wildcard_constraints:
     replicates=r"\d+(-\d+)?",
     cohorts=r"\d+(-\d+)?",
     variant="[a-z0-9-]+",
-    table="|".join(TABLES),
 
 
 def experiment_of(wildcards):
@@ -252,11 +251,6 @@ def folded_seeds(wildcards):
     """Seeds of a cross-validation; one is enough where they change nothing."""
     seeds = experiment_of(wildcards).ladder.seeds
     return list(seeds[:1] if model_of(wildcards).exact else seeds)
-
-
-def table_pages():
-    """Every table as a page for readers, in both formats."""
-    return [f"<results>/tables/{name}.{suffix}" for name in TABLES for suffix in ("md", "html")]
 
 
 def coverage_studies():

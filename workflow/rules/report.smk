@@ -41,19 +41,22 @@ rule tables:
         "../scripts/tables.py"
 
 
-rule table_page:
+rule table_pages:
     input:
-        tidy="<results>/tables/{table}.csv",
+        tidy=expand("<results>/tables/{table}.csv", table=TABLES),
     output:
-        markdown="<results>/tables/{table}.md",
-        page=report(
-            "<results>/tables/{table}.html",
-            caption="../report/tables.rst",
-            category="Tables",
-            labels=lambda wildcards: {"table": TABLES[wildcards.table]},
-        ),
+        markdown=expand("<results>/tables/{table}.md", table=TABLES),
+        pages=[
+            report(
+                f"<results>/tables/{table}.html",
+                caption="../report/tables.rst",
+                category="Tables",
+                labels={"table": title},
+            )
+            for table, title in TABLES.items()
+        ],
     log:
-        "<logs>/table_page/{table}.log",
+        "<logs>/table_pages.log",
     conda:
         "../envs/replication.yaml"
     threads: 1
@@ -61,11 +64,10 @@ rule table_page:
         mem_mb=1000,
         runtime=10,
     params:
-        table=lambda wildcards: wildcards.table,
         banner=banner(),
-        code=code_hash("table_page"),
+        code=code_hash("table_pages"),
     script:
-        "../scripts/table_page.py"
+        "../scripts/table_pages.py"
 
 
 rule scorecard:
