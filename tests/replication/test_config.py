@@ -90,6 +90,7 @@ def test_defaults_are_filled_in_at_every_depth() -> None:
     complete = complete_config(minimal())
     assert complete["seeds"] == {"exact": 3, "network": 3}
     assert complete["limits"] == {
+        "models": None,
         "rows": None,
         "epochs": None,
         "seeds": None,
