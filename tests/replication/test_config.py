@@ -88,7 +88,7 @@ def test_every_finding_is_listed_at_once() -> None:
 
 def test_defaults_are_filled_in_at_every_depth() -> None:
     complete = complete_config(minimal())
-    assert complete["seeds"] == {"exact": 3, "network": 3}
+    assert complete["seeds"] == {"exact": 5, "network": 5}
     assert complete["limits"] == {
         "models": None,
         "rows": None,
