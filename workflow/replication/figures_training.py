@@ -22,7 +22,7 @@ from replication.style import legend_below, looks, new_figure
 
 __all__ = ["EARLY", "draw_history", "draw_trajectories"]
 
-_MAXIMUM = "#505050"
+_MAXIMUM = "#D55E00"
 """The exact maximum of the likelihood, which is neither the truth nor a model's course."""
 
 EARLY = 0.05
@@ -108,8 +108,10 @@ def draw_trajectories(
     axes[0][0].set_ylabel("coefficient (log odds per unit)")
     handles = model_handles(trajectories, titles)
     if any(axis.patches for axis in axes[0]):
-        band = Patch(color=_MAXIMUM, alpha=0.3, label="maximum likelihood, 95 % interval")
-        handles.append(band)
+        handles += [
+            Line2D([], [], color=_MAXIMUM, lw=1.0, ls=(0, (1, 1)), label="maximum likelihood"),
+            Patch(color=_MAXIMUM, alpha=0.3, label="its 95 % interval"),
+        ]
     if true is not None:
         handles.append(Line2D([], [], **TRUTH, label="truth"))
     legend_below(figure, handles)
