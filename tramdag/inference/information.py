@@ -285,14 +285,21 @@ def _column_names(conditional: Conditional) -> list[str]:
 
 
 def _inverse(matrix: np.ndarray) -> np.ndarray:
-    """Inverse of a symmetric positive definite matrix, scaled to a unit diagonal first."""
+    """Inverse of a positive definite matrix, scaled to a unit diagonal first; NaN for others."""
     if len(matrix) == 0:
         return matrix
-    scale = 1.0 / np.sqrt(np.maximum(np.diag(matrix), np.finfo(float).tiny))
-    scaled = matrix * np.outer(scale, scale)
+    # a fit by gradient steps may end beside its optimum, where curvature can be negative
+    unknown = np.full_like(matrix, np.nan)
+    diagonal = np.diag(matrix)
+    if not (diagonal > 0).all():
+        return unknown
+    scale = 1.0 / np.sqrt(diagonal)
+    with np.errstate(over="ignore"):
+        scaled = matrix * scale * scale[:, None]
     try:
-        inverse = scipy.linalg.cho_solve(scipy.linalg.cho_factor(scaled), np.eye(len(matrix)))
+        # no entry of a positive definite matrix of unit diagonal exceeds one
+        factor = scipy.linalg.cho_factor(np.clip(scaled, -2.0, 2.0))
     except scipy.linalg.LinAlgError:
-        # a fit by gradient steps may end beside its optimum, where curvature can be negative
-        return np.full_like(matrix, np.nan)
+        return unknown
+    inverse = scipy.linalg.cho_solve(factor, np.eye(len(matrix)))
     return inverse * np.outer(scale, scale)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,16 @@ from scipy.special import expit
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 from statsmodels.tools.numdiff import approx_fprime
 
-from tramdag import CS, LS, CausalFlowDAG, ContinuousNode, DataError, OrdinalNode, SpecError
+from tramdag import (
+    CS,
+    LS,
+    CausalFlowDAG,
+    ContinuousNode,
+    DataError,
+    OrdinalNode,
+    SpecError,
+    inference,
+)
 
 
 def affine() -> ContinuousNode:
@@ -198,3 +208,16 @@ def test_errors_of_a_network_node_hold_the_network_fixed(rows: pd.DataFrame) -> 
     np.testing.assert_allclose(flow.vcov("event"), expected, rtol=1e-6)
     assert set(flow.summary("event")["status"]) == {"conditional on networks"}
     assert list(flow.vcov("event").index) == ["stage=1", "stage=2"]
+
+
+@pytest.mark.parametrize("curvature", [-1.0, 0.0, 1e-300])
+def test_a_matrix_that_is_not_positive_definite_has_no_inverse(
+    flow: CausalFlowDAG, curvature: float
+) -> None:
+    # a fit by gradient steps may end where the likelihood bends the other way
+    known = flow._information_of("event")
+    observed = known.observed.copy()
+    observed[0, 0] = curvature
+    covariance = inference.psi_covariance(replace(known, observed=observed))
+    free = np.flatnonzero(known.free)
+    assert np.isnan(covariance[np.ix_(free, free)]).all()
