@@ -17,6 +17,7 @@ from replication.figures_ladder import draw_ladder, draw_odds_ratios
 from replication.folds import cross_validate, fold_numbers, single_node_spec
 from replication.ladder import (
     CURVE_POINTS,
+    _contains,
     ladder_curves,
     ladder_rows,
     ladder_tests,
@@ -239,3 +240,17 @@ def test_rungs_have_an_interval_or_a_spread(
     )
     shown = [axis for axis in drawn.axes if axis.axison]
     assert [axis.get_xlabel() for axis in shown] == ["Age (years)"] * 2
+
+
+@pytest.mark.parametrize(
+    ("terms", "nested"),
+    [
+        ([td.LS("Age"), td.LS("T"), td.LS("T", "Age")], True),
+        ([td.LS("Age"), td.VC("T", by="Age")], True),
+        ([td.VC("T", by="Age")], False),
+        ([td.LS("Age"), td.LS("T")], False),
+    ],
+)
+def test_a_richer_model_contains_every_shift_of_the_base(terms: list[Any], nested: bool) -> None:
+    base = td.OrdinalNode(7, terms=[td.LS("Age"), td.LS("T")])
+    assert _contains(td.OrdinalNode(7, terms=terms), base) is nested

@@ -146,3 +146,43 @@ def test_a_chapter_that_cannot_be_written_says_why(
     rewrite(paths, **changes)
     with pytest.raises(ConfigError, match=message):
         load(paths)
+
+
+@pytest.mark.parametrize(
+    "pain",
+    [
+        {"kind": "ordinal", "levels": 4, "parents": ["age", "drug"]},
+        {"kind": "ordinal", "levels": 4, "parents": None},
+        {"kind": "ordinal", "levels": 4, "terms": None},
+        ["age"],
+    ],
+)
+def test_a_malformed_node_is_named(paths: dict[str, str], pain: Any) -> None:
+    spec = {**ENTRY["models"]["ls"]["spec"], "pain": pain}
+    rewrite(paths, models={"ls": {"spec": spec}})
+    with pytest.raises(ConfigError, match=r"models\.ls\.spec\.pain"):
+        with_own_cohort(RUN | paths)
+
+
+def test_effects_that_are_nothing_are_named(paths: dict[str, str]) -> None:
+    rewrite(paths, effects=None)
+    with pytest.raises(ConfigError, match="effects: None must be of type array"):
+        with_own_cohort(RUN | paths)
+
+
+def test_a_file_that_is_no_text_is_named(paths: dict[str, str]) -> None:
+    Path(paths["cohort"]).write_bytes("âge,drug,pain\n60,0,1\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"cohort: .* is no text in UTF-8"):
+        with_own_cohort(RUN | paths)
+    Path(paths["spec"]).write_text("models: {ls: [", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"spec: .* is no YAML"):
+        with_own_cohort(RUN | paths)
+
+
+def test_a_cohort_named_like_an_experiment_is_none_of_its_claims(paths: dict[str, str]) -> None:
+    file = Path(paths["cohort"])
+    twin = file.with_name("Vaca.csv")
+    twin.write_bytes(file.read_bytes())
+    own = with_own_cohort(RUN | paths | {"cohort": str(twin), "experiments": {"vaca": {}}})
+    assert own["only"] == ["own-vaca"]
+    assert own["pathvars"]["results"] == "results/cohorts/own-vaca"

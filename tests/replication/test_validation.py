@@ -20,7 +20,13 @@ from replication.figures_trial import (
 )
 from replication.published import published_rows
 from replication.trial_scores import difference_of_arms, frequency, spiegelhalter_z, trial_scores
-from replication.validation import outcome_rows, patient_rows, ranking_rows, risk_rows
+from replication.validation import (
+    _check_levels,
+    outcome_rows,
+    patient_rows,
+    ranking_rows,
+    risk_rows,
+)
 from simulations import MagicMrClean
 
 EFFECT = {"treatment": "T", "outcome": "mRS_3m", "at_most": 2}
@@ -204,3 +210,21 @@ def test_published_numbers_stand_beside_ours(trial: pd.DataFrame) -> None:
     assert table.loc["b", ["min", "max", "seeds"]].to_list() == [0.1, 0.2, 2]
     assert table["truth"]["a"] == 0.102
     assert table["difference"]["a"] == pytest.approx(0.004)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([1, 2, 3], r"'y' holds 3 in row 2 \(1 such rows\); allowed are the whole numbers 0 to 2"),
+        ([0.0, np.nan, 2.0], r"holds .*nan.* in row 1"),
+        ([-1, 0, 1], r"holds .*-1.* in row 0"),
+    ],
+)
+def test_a_level_that_is_none_stops_the_validation(values: list[float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        _check_levels(pd.DataFrame({"y": values}), "y", 3)
+
+
+def test_a_trial_needs_both_arms() -> None:
+    with pytest.raises(ValueError, match="'t' is 1 in every row"):
+        _check_levels(pd.DataFrame({"t": [1, 1]}), "t", 2)

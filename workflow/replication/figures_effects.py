@@ -34,7 +34,7 @@ def draw_effects(
     figure, axes = new_figure(1, 2, panel=(4.4, 0.5 * len(titles) + 1.6))
     panels = (
         (axes[0][0], ("P0", "P1"), f"P({outcome}) under do({treatment} = 0 or 1)"),
-        (axes[0][1], ("ATE",), f"difference of P({outcome}), treated minus control"),
+        (axes[0][1], ("ATE",), f"difference of P({outcome})\n(treated minus control)"),
     )
     style = looks(titles)
     for axis, quantities, label in panels:

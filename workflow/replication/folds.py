@@ -68,7 +68,7 @@ def cross_validate(
     settings: Mapping[str, Any],
     device: str = "cpu",
 ) -> pd.DataFrame:
-    r"""Negative log-likelihood of each row under the fit that did not see its fold.
+    r"""Negative log-likelihood of each row under the fit that gave its fold no weight.
 
     .. math:: \ell_i = -\log p_{\hat\psi(-k(i))}(x_i \mid pa_i)
 

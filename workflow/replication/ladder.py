@@ -16,6 +16,7 @@ import tramdag as td
 from replication.questions import AVERAGED_ROWS, effect_label, select_rows
 from simulations.scm import StructuralModel
 from tramdag.inference import likelihood_ratio_test
+from tramdag.spec import Node
 
 __all__ = [
     "CURVE_COLUMNS",
@@ -138,6 +139,8 @@ def ladder_tests(flows: Flows, *, plan: Mapping[str, Any], train: pd.DataFrame) 
         other = next(iter(fitted.values()))
         if _solver(other, node) != "exact":
             row["note"] = "none: weights of a network are no maximum likelihood estimate"
+        elif not _contains(other.spec[node], base.spec[node]):
+            row["note"] = "none: the base is not nested in this model"
         else:
             try:
                 # of this node alone: the others may be networks in one of the two
@@ -159,6 +162,19 @@ def ladder_tests(flows: Flows, *, plan: Mapping[str, Any], train: pd.DataFrame) 
             }
         )
     return pd.DataFrame(rows, columns=list(TEST_COLUMNS))
+
+
+def _contains(other: Node, base: Node) -> bool:
+    """Whether every linear shift of the base stands in the other node, alone or in a vc term.
+
+    A coefficient that varies with a covariate has the constant one among its special cases.
+    """
+    varying = {(term.parents[0],) for term in other.terms if term.kind == "vc"}
+    shifts = {term.parents for term in other.terms if term.kind == "ls"} | varying
+    needed = {term.parents for term in base.terms}
+    richer = {(term.kind, term.parents) for term in other.terms}
+    same = {(term.kind, term.parents) for term in base.terms}
+    return needed <= shifts and richer != same
 
 
 def ladder_curves(

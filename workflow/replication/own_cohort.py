@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from replication.config import ConfigError, did_you_mean
+from replication.config import ConfigError, complete_config, did_you_mean
 from replication.experiments import is_exact
 
 __all__ = ["RESULTS", "with_own_cohort"]
@@ -54,6 +54,9 @@ def with_own_cohort(config: Mapping[str, Any]) -> dict[str, Any]:
                 f"{key}: there is no file at {path!r}; paths are relative to {Path.cwd()}."
             )
     name = re.sub(r"[^a-z0-9]+", "-", Path(paths["cohort"]).stem.lower()).strip("-") or "cohort"
+    if name in config.get("experiments", {}):
+        # no published claim is about it, whatever its file is called
+        name = f"own-{name}"
     entry = _entry(name, paths)
     return config | {
         "only": [name],
@@ -63,7 +66,10 @@ def with_own_cohort(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _entry(name: str, paths: Mapping[str, str]) -> dict[str, Any]:
-    entry = yaml.safe_load(Path(paths["spec"]).read_text(encoding="utf-8"))
+    try:
+        entry = yaml.safe_load(Path(paths["spec"]).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"spec: {paths['spec']!r} is no YAML file in UTF-8: {error}") from None
     if not isinstance(entry, dict) or not isinstance(entry.get("models"), dict):
         raise ConfigError(
             f"spec: {paths['spec']!r} has no models; it is an experiment's entry without data, "
@@ -74,6 +80,8 @@ def _entry(name: str, paths: Mapping[str, str]) -> dict[str, Any]:
         raise ConfigError(
             f"spec: {paths['spec']!r} says data; the paths cohort= and trial= say where they are."
         )
+    known = {"title": name, **entry, "data": {"file": paths["cohort"]}}
+    complete_config({"run": {"complete": True}, "experiments": {name: known}})
     specs = [
         model["spec"]
         for model in entry["models"].values()
@@ -116,8 +124,13 @@ def _figures(entry: Mapping[str, Any], specs: Iterable[Mapping[str, Any]]) -> li
 
 
 def _check_header(key: str, path: str, needed: set[str]) -> None:
-    with Path(path).open(encoding="utf-8-sig", newline="") as file:
-        header = next(csv.reader(file), [])
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            header = next(csv.reader(file), [])
+    except UnicodeDecodeError:
+        raise ConfigError(
+            f"{key}: {path!r} is no text in UTF-8; write it again in that encoding."
+        ) from None
     missing = sorted(needed - set(header))
     if missing:
         raise ConfigError(

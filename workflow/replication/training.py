@@ -75,7 +75,7 @@ def fit_seeds(
 
     The seeds of a transformation model are one tensor program. Weights, splits and batches of a
     seed follow from (experiment, model, seed) alone, so the other seeds of the job change its
-    numbers by rounding at most.
+    numbers by rounding, which a long training may amplify.
 
     Args:
         train: Training rows.

@@ -67,6 +67,12 @@ def validate_models(
     for seed in seeds:
         flow = load_model(folder, seed)
         for effect in effects:
+            for name, levels in (
+                (effect["treatment"], 2),
+                (effect["outcome"], flow.spec[effect["outcome"]].levels),
+            ):
+                _check_levels(trial, name, levels)
+        for effect in effects:
             patients = patient_rows(flow, effect, trial, generator)
             pmf = flow.pmf(trial, node=effect["outcome"]).to_numpy()
             found = {
@@ -81,6 +87,23 @@ def validate_models(
             for name, table in found.items():
                 collected[name].append(table.assign(**key)[[*key, *table.columns]])
     return {name: pd.concat(parts, ignore_index=True) for name, parts in collected.items()}
+
+
+def _check_levels(trial: pd.DataFrame, name: str, levels: int) -> None:
+    """Every row of the trial has a level of the column, and a treatment has both of its arms."""
+    values = trial[name]
+    strange = values[~values.isin(range(levels))]
+    if len(strange):
+        raise ValueError(
+            f"the trial's column {name!r} holds {strange.tolist()[0]!r} in row {strange.index[0]} "
+            f"({len(strange)} such rows); allowed are the whole numbers 0 to {levels - 1}, without "
+            "missing values. Recode the column, or drop the rows."
+        )
+    if levels == 2 and values.nunique() < 2:
+        raise ValueError(
+            f"the trial's column {name!r} is {values.iloc[0]} in every row; a comparison needs "
+            "rows of both arms. Leave validation out, or give the whole trial."
+        )
 
 
 def outcome_rows(pmf: FloatArray, trial: pd.DataFrame, effect: Mapping[str, Any]) -> pd.DataFrame:
