@@ -47,7 +47,8 @@ def test_a_misspelt_setting_stops_before_any_job(snakemake: Run, project: Path) 
     assert planned.returncode == 1
     said = planned.stdout + planned.stderr
     assert (
-        "limits: unknown key 'epoch'; allowed are 'epochs', 'replicates', 'rows', 'seeds'" in said
+        "limits: unknown key 'epoch'; allowed are 'epochs', 'models', 'replicates', 'rows', 'seeds'"
+        in said
     )
     assert "Traceback" not in said
 
