@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import tramdag as td
+from replication.claims import Claim
 from simulations import MagicMrClean, TriangleMixed, VacaTriangle
 from simulations.scm import StructuralModel
 
@@ -81,3 +82,41 @@ def mixed() -> PerfectFlow:
 @pytest.fixture(scope="session")
 def stroke() -> PerfectFlow:
     return PerfectFlow(MagicMrClean("nl"))
+
+
+@pytest.fixture(scope="session")
+def claim() -> Callable[..., Claim]:
+    """Makes a claim that differs from a plain one by the given fields."""
+
+    def make(**changes: Any) -> Claim:
+        fields: dict[str, Any] = {
+            "id": "toy",
+            "claim": "E[x | do(y)] is *one*",
+            "source": "nowhere",
+            "target": 1.0,
+            "tolerance": 0.1,
+            "reason": "why not",
+            "relation": "equals",
+            "table": "l2",
+            "where": {"experiment": "toy", "model": "ls"},
+            "column": "estimate",
+            "statistic": "mean",
+            "transform": "none",
+            "interval": "spread",
+            "note": "",
+        }
+        return Claim(**(fields | changes))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tables() -> Callable[..., dict[str, pd.DataFrame]]:
+    """Makes the tidy tables of a run whose one model has these values, one per seed."""
+
+    def make(values: list[float], **columns: Any) -> dict[str, pd.DataFrame]:
+        table = pd.DataFrame({"estimate": values, "seed": range(len(values)), **columns})
+        fits = pd.DataFrame({"experiment": ["toy"], "model": ["ls"], "n": [500]})
+        return {"l2": table.assign(experiment="toy", model="ls"), "fits": fits}
+
+    return make

@@ -100,8 +100,8 @@ def test_coverage_is_the_share_of_intervals_with_the_truth() -> None:
     assert found["coverage"] == pytest.approx(0.94)
     assert found["deviation"] == pytest.approx(-0.01)
     # Clopper and Pearson, by the quantiles of the beta law
-    assert found["low"] == pytest.approx(stats.beta.ppf(0.025, 470, 31))
-    assert found["high"] == pytest.approx(stats.beta.ppf(0.975, 471, 30))
+    assert found["lower"] == pytest.approx(stats.beta.ppf(0.025, 470, 31))
+    assert found["upper"] == pytest.approx(stats.beta.ppf(0.975, 471, 30))
     assert found["bias"] == pytest.approx(0.94 * 0.5 + 0.06 * 1.0 - 0.45)
     assert found["mean_std_error"] == pytest.approx(0.1)
 

@@ -168,11 +168,30 @@ def test_the_likelihood_ratio_is_that_of_statsmodels(
     assert set(scores["parent"]) == set(CAUSES)
 
 
-def test_a_paired_difference_has_the_error_of_the_paired_t_test() -> None:
+def test_a_paired_difference_has_the_interval_of_the_paired_t_test_where_the_law_is_normal() -> (
+    None
+):
     rng = np.random.default_rng(5)
-    own, base = (pd.Series(rng.normal(size=40)) for _ in range(2))
-    difference, error = paired_difference(own, base)
-    assert difference / error == pytest.approx(stats.ttest_rel(own, base).statistic)
+    own, base = (pd.Series(rng.normal(size=4000)) for _ in range(2))
+    expected = stats.ttest_rel(own, base).confidence_interval(0.95)
+    assert paired_difference(own, base) == pytest.approx(
+        ((own - base).mean(), expected.low, expected.high), abs=2e-3
+    )
+
+
+def test_the_interval_of_a_skewed_difference_leans_to_the_long_tail() -> None:
+    # losses of a few rows are huge: the mean of an exponential has a skew gamma interval
+    gap = np.random.default_rng(2).exponential(size=60)
+    mean, lower, upper = paired_difference(pd.Series(gap), pd.Series(np.zeros(60)))
+    shape = stats.gamma(60)
+    expected = (mean * 60 / shape.ppf(0.975), mean * 60 / shape.ppf(0.025))
+    assert upper - mean > 1.15 * (mean - lower)
+    assert (lower, upper) == pytest.approx(expected, rel=0.1)
+
+
+def test_a_model_beside_itself_differs_by_nothing() -> None:
+    loss = pd.Series([1.0, 2.0, 4.0])
+    assert paired_difference(loss, loss) == (0.0, 0.0, 0.0)
 
 
 def test_the_true_curve_is_that_of_the_simulator(cohort: pd.DataFrame) -> None:

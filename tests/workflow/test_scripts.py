@@ -191,7 +191,7 @@ def test_tables_and_scorecard_follow_from_the_parts(results: Path, tmp_path: Pat
     assert "SMOKE RUN" in (tmp_path / "l1.md").read_text(encoding="utf-8")
 
     script("scorecard")(
-        claims=str(ROOT / "workflow" / "config" / "claims.yaml"),
+        claims=[str(ROOT / "workflow" / "config" / "claims" / "vaca.yaml")],
         tidy=tidy,
         experiments=["mixed-exp", "vaca"],
         run="a test",

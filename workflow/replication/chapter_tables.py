@@ -31,14 +31,15 @@ CHAPTER_LAYOUTS: Mapping[str, Layout] = {
         note="ate: average effect in the trial's rows (else the cohort's), mean over seeds with sd "
         "and range, or with the 95 % interval of an exact model. nll: cross-validated negative "
         "log-likelihood of the outcome given its causes, nats per row, the same folds for all; "
-        "nll_sd over seeds; nll_difference to the first rung with the standard error of paired "
-        "rows, below zero is better. parameters: of the outcome's node.",
+        "nll_sd over seeds; nll_difference to the first rung with its 95 % interval (bootstrap of "
+        "paired rows), below zero is better. parameters: of the outcome's node.",
         keys=("solver", "parameters", "seeds"),
         value="ate",
         others=dict.fromkeys(
             (
                 *("sd", "min", "max", "lower", "upper", "truth"),
-                *("nll", "nll_sd", "nll_difference", "difference_error", "folds"),
+                *("nll", "nll_sd", "nll_difference", "difference_lower", "difference_upper"),
+                "folds",
             ),
             "first",
         ),

@@ -138,7 +138,7 @@ def summarise_coverage(table: pd.DataFrame, *, level: float) -> pd.DataFrame:
 
     Returns:
         The columns of ``KEYS`` and truth, truth_source; replicates, available (with an interval),
-        one_sided (among these); coverage, its deviation from the level, and low and high, the
+        one_sided (among these); coverage, its deviation from the level, and lower and upper, the
         95 % Clopper-Pearson interval of the coverage; bias (mean of estimate minus truth) with
         bias_error (its standard error), sd (of the estimates) and mean_std_error, these over the
         Wald intervals.
@@ -163,8 +163,8 @@ def summarise_coverage(table: pd.DataFrame, *, level: float) -> pd.DataFrame:
                 "one_sided": int((available["interval"] == "profile").sum()),
                 "coverage": coverage,
                 "deviation": coverage - level,
-                "low": exact.low if exact else np.nan,
-                "high": exact.high if exact else np.nan,
+                "lower": exact.low if exact else np.nan,
+                "upper": exact.high if exact else np.nan,
                 "bias": wald["estimate"].mean() - truth,
                 "bias_error": sd / np.sqrt(len(wald)) if len(wald) else np.nan,
                 "sd": sd,

@@ -36,7 +36,7 @@ def draw_coverage(summary: pd.DataFrame, *, level: float) -> Figure:
     look = looks({"": "coverage"})[""]
     for position, (_, row) in enumerate(known.iterrows()):
         least_false = row["truth_source"] != "generator"
-        panel.plot([row["low"], row["high"]], [position, position], color=look.colour, lw=1)
+        panel.plot([row["lower"], row["upper"]], [position, position], color=look.colour, lw=1)
         panel.plot(
             row["coverage"],
             position,
@@ -48,7 +48,7 @@ def draw_coverage(summary: pd.DataFrame, *, level: float) -> Figure:
         if row["available"] < row["replicates"]:
             panel.annotate(
                 f"{row['available']:.0f} of {row['replicates']:.0f}",
-                (row["high"], position),
+                (row["upper"], position),
                 xytext=(4, 0),
                 textcoords="offset points",
                 va="center",
@@ -56,7 +56,7 @@ def draw_coverage(summary: pd.DataFrame, *, level: float) -> Figure:
             )
     panel.set_yticks(np.arange(len(known)), [quantity_label(row) for _, row in known.iterrows()])
     panel.set_ylim(len(known) - 0.4, -0.6)
-    panel.set_xlim(min(0.88, known["low"].min() - 0.01), 1.005)
+    panel.set_xlim(min(0.88, known["lower"].min() - 0.01), 1.005)
     panel.set_xlabel(f"share of {known['replicates'].max():.0f} intervals that cover the truth")
     point: dict[str, Any] = {"color": look.colour, "marker": "o", "ms": 4.5}
     handles: list[Line2D | Patch] = [

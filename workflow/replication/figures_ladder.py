@@ -41,9 +41,8 @@ def draw_ladder(rungs: pd.DataFrame, *, titles: Mapping[str, str], base: str) ->
             left.hlines(height, row["min"], row["max"], color=look.colour, lw=4.5, alpha=0.45)
         left.plot(row["ate"], height, look.marker, color=look.colour, ms=6)
         if model != base:
-            half = 1.96 * row["difference_error"]
-            middle = row["nll_difference"]
-            right.hlines(height, middle - half, middle + half, color=look.colour, lw=1.2)
+            ends = row["difference_lower"], row["difference_upper"]
+            right.hlines(height, *ends, color=look.colour, lw=1.2)
         right.plot(row["nll_difference"], height, look.marker, color=look.colour, ms=6)
     truth = rows["truth"].iloc[0]
     if np.isfinite(truth):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 
 import tramdag as td
 from replication.questions import AVERAGED_ROWS, effect_label, select_rows
@@ -31,7 +32,7 @@ __all__ = [
 
 LADDER_COLUMNS = (
     *("model", "solver", "parameters", "seeds", "ate", "sd", "min", "max", "lower", "upper"),
-    *("truth", "nll", "nll_sd", "nll_difference", "difference_error", "folds"),
+    *("truth", "nll", "nll_sd", "nll_difference", "difference_lower", "difference_upper", "folds"),
 )
 TEST_COLUMNS = ("model", "against", "test", "parent", "level", "statistic", "df", "p", "note")
 CURVE_COLUMNS = (
@@ -41,6 +42,9 @@ CURVE_COLUMNS = (
 
 CURVE_POINTS = 101
 """Points of an odds-ratio curve, between the 1 and 99 percent quantiles of the modifier."""
+
+RESAMPLES = 9999
+"""Bootstrap samples of a paired difference."""
 
 Flows = Mapping[str, Mapping[int, td.CausalFlowDAG]]
 """Fitted flows by model and seed."""
@@ -67,7 +71,7 @@ def ladder_rows(
         ``LADDER_COLUMNS``: parameters of the outcome's node (estimable coefficients, or weights of
         the networks); average effect as mean, sd and range over seeds, with the interval of an
         exact model; cross-validated negative log-likelihood in nats per row, its sd over seeds,
-        and its difference to the base with the standard error of paired rows.
+        and its difference to the base with the 95 percent interval of paired rows.
     """
     rows = select_rows(effects, effect=effect_label(plan), quantity="ATE")
     rows = rows[rows["population"].isin(AVERAGED_ROWS)]
@@ -79,7 +83,7 @@ def ladder_rows(
         values = own["value"].to_numpy()
         first = next(iter(fitted.values()))
         folds = select_rows(held_out, model=model)
-        difference, error = paired_difference(_by_row(held_out, model), base)
+        difference, lower, upper = paired_difference(_by_row(held_out, model), base)
         exact = len(own) == 1
         table.append(
             {
@@ -97,21 +101,30 @@ def ladder_rows(
                 "nll": folds["nll"].mean(),
                 "nll_sd": folds.groupby("seed")["nll"].mean().std(),
                 "nll_difference": difference,
-                "difference_error": error,
+                "difference_lower": lower,
+                "difference_upper": upper,
                 "folds": folds["fold"].nunique(),
             }
         )
     return pd.DataFrame(table, columns=list(LADDER_COLUMNS))
 
 
-def paired_difference(own: pd.Series, base: pd.Series) -> tuple[float, float]:
-    r"""Mean difference of two models' losses on the same rows, with its standard error.
+def paired_difference(own: pd.Series, base: pd.Series) -> tuple[float, float, float]:
+    r"""Mean difference of two models' losses on the same rows, with its 95 percent interval.
 
-    :math:`\bar d` and :math:`s_d / \sqrt n` of :math:`d_i = \ell_i - \ell_i^0`. The error holds
-    the sampling of the rows; that training sets of the folds overlap is left out.
+    :math:`\bar d` of :math:`d_i = \ell_i - \ell_i^0`, and the BCa bootstrap over rows (Efron 1987):
+    a few rows that one model thinks nearly impossible make the differences too skew for a normal
+    law. The interval holds the sampling of the rows; that training sets of the folds overlap is
+    left out.
     """
     gap = (own - base).to_numpy()
-    return float(gap.mean()), float(gap.std(ddof=1) / np.sqrt(len(gap)))
+    mean = float(gap.mean())
+    if (gap == gap[0]).all():
+        return mean, mean, mean
+    found = scipy.stats.bootstrap(
+        (gap,), np.mean, n_resamples=RESAMPLES, batch=1000, rng=np.random.default_rng(0)
+    ).confidence_interval
+    return mean, float(found.low), float(found.high)
 
 
 def ladder_tests(flows: Flows, *, plan: Mapping[str, Any], train: pd.DataFrame) -> pd.DataFrame:

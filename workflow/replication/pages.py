@@ -10,15 +10,17 @@ import textwrap
 
 import pandas as pd
 
-from replication.claims import VERDICTS
 from replication.tables import markdown_table
+from replication.verdicts import VERDICTS
 
 __all__ = ["scorecard_html", "scorecard_markdown", "scorecard_rst"]
 
 _NOTE = (
-    "The interval is two standard deviations over seeds, or two standard errors where the claim is "
-    "about an expected value. A claim holds within error if it misses the tolerance but the target "
-    "lies in the interval. Tolerances are fixed in advance, verdicts follow from the numbers."
+    "The 95 % interval says where the number of another seed lies, or the expected one where the "
+    "claim is about that (Student's t law over seeds); a number of a single fit or of a study has "
+    "an interval of its own. A claim holds within error if it misses the tolerance but the target "
+    "lies in the interval, unless the target is a number for the very same data. Tolerances are "
+    "fixed in advance, verdicts follow from the numbers."
 )
 
 _COLOURS = dict(zip(VERDICTS, ("#d9ecd9", "#eef2d0", "#f6d5d0", "#e8e8e8"), strict=True))

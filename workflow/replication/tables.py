@@ -159,15 +159,16 @@ LAYOUTS: dict[str, Layout] = {
     "coverage": Layout(
         title="Coverage of nominal intervals",
         note="Share of the replicates with an interval (available) in which it covers the truth, "
-        "with a 95 % binomial interval (low, high). one_sided intervals are by profile likelihood, "
-        "where the data separate levels. Where an edge of the generator is not linear, the truth "
-        "is the least false coefficient. bias, sd and mean_std_error are over Wald intervals.",
+        "with a 95 % binomial interval (lower, upper). one_sided intervals are by profile "
+        "likelihood, where the data separate levels. Where an edge of the generator is not "
+        "linear, the truth is the least false coefficient. bias, sd and mean_std_error are over "
+        "Wald intervals.",
         keys=("node", "parameter", "parent", "level"),
         value="coverage",
         others=dict.fromkeys(
             (
-                "low",
-                "high",
+                "lower",
+                "upper",
                 "deviation",
                 "truth",
                 "truth_source",

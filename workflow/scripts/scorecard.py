@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from replication.claims import claims_about, load_claims
-from replication.claims import scorecard as judge_claims
 from replication.job import read_csv, run_script, staged, write_csv
 from replication.pages import scorecard_html, scorecard_markdown, scorecard_rst
+from replication.verdicts import scorecard as judge_claims
 
 
 def scorecard(
     *,
-    claims: str,
+    claims: Sequence[str],
     tidy: Sequence[str],
     experiments: Sequence[str],
     run: str,
