@@ -16,11 +16,10 @@ from tramdag.data import (
     encode_frame,
     learn_labels,
 )
-from tramdag.errors import DataError, SeparationWarning, SpecError, name_list
-from tramdag.latent import known_seed
+from tramdag.errors import DataError, SeparationWarning, name_list
 from tramdag.spec import Node
 
-__all__ = ["encode_data_sets", "seeds_of_data_sets"]
+__all__ = ["encode_data_sets"]
 
 
 def encode_data_sets(
@@ -55,34 +54,6 @@ def encode_data_sets(
     tables = [values for _, values in found]
     _warn_of_empty_levels(tables, nodes, shared)
     return shared, tables
-
-
-def seeds_of_data_sets(
-    n: int, ways: Mapping[str, object], seeds: Sequence[int] | None, *, seed: int
-) -> tuple[int, ...]:
-    """One seed for each of n data sets.
-
-    Args:
-        n: Number of data sets.
-        ways: Other ways to make replicates, None where not asked for.
-        seeds: The seeds, or None.
-        seed: That of all data sets where ``seeds`` is None.
-
-    Raises:
-        SpecError: Another way is asked for, or there are more or fewer seeds.
-    """
-    for name, value in ways.items():
-        if value is not None:
-            raise SpecError(
-                f"fit_replicates: {name}={value!r} with a sequence of {n} data sets; each of them "
-                f"is a replicate already. Leave {name} out, or give one table."
-            )
-    if seeds is not None and len(seeds) != n:
-        raise SpecError(
-            f"fit_replicates: seeds= holds {len(seeds)} seeds for {n} data sets; give one for "
-            "each, or seed= for all."
-        )
-    return (seed,) * n if seeds is None else tuple(known_seed(s) for s in seeds)
 
 
 def _in_words(labels: tuple[object, ...] | None) -> str:

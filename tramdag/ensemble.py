@@ -16,8 +16,8 @@ from torch import Tensor
 
 from tramdag.arguments import shown
 from tramdag.checkpoint import open_journal
-from tramdag.data import encode_frame, encode_weights
-from tramdag.data_sets import encode_data_sets, seeds_of_data_sets
+from tramdag.data import encode_frame
+from tramdag.data_sets import encode_data_sets
 from tramdag.errors import DataError, SpecError, name_list
 from tramdag.fitting import (
     FitReport,
@@ -31,8 +31,9 @@ from tramdag.fitting import (
 )
 from tramdag.flow import CausalFlowDAG
 from tramdag.inference import check_level
-from tramdag.latent import derive_seed, fresh_seed, known_seed
+from tramdag.latent import fresh_seed, known_seed
 from tramdag.node import Conditional, make_conditional
+from tramdag.replicates import plan_replicates, seeds_of_data_sets
 from tramdag.spec import Spec, is_whole_number
 
 __all__ = ["Ensemble", "fit_replicates"]
@@ -112,7 +113,7 @@ def fit_replicates(
     else:
         labels, table, _, _ = base._read_training(data, None)
         tables = [table]
-        fit_seeds, case_weights = _plan(
+        fit_seeds, case_weights = plan_replicates(
             len(data), replicates, weights=weights, folds=folds, seeds=seeds, seed=base_seed
         )
         plans = [(fit_seeds, None if case_weights is None else case_weights.to(device))]
@@ -137,96 +138,6 @@ def fit_replicates(
 
 def _initial(base: CausalFlowDAG, name: str, seed: int) -> Tensor:
     return flatten(make_conditional(name, base.spec, seed=seed, dtype=base._dtype))
-
-
-def _plan(
-    n: int,
-    replicates: int | None,
-    *,
-    weights: ArrayLike | str | None,
-    folds: int | None,
-    seeds: Sequence[int] | None,
-    seed: int,
-) -> tuple[tuple[int, ...], Tensor | None]:
-    """Seed and case weights of every replicate."""
-    given = [
-        name
-        for name, value in (("weights", weights), ("folds", folds), ("seeds", seeds))
-        if value is not None
-    ]
-    if len(given) > 1:
-        raise SpecError(f"fit_replicates: give one of {' and '.join(given)}, not both.")
-    if not given and replicates is None:
-        raise SpecError(
-            "fit_replicates: say how the replicates differ: replicates=B (a bootstrap), weights=, "
-            "folds= or seeds=."
-        )
-    if replicates is not None and not is_whole_number(replicates, at_least=1):
-        raise SpecError(
-            f"fit_replicates: replicates={replicates!r} must be a whole number of at least 1."
-        )
-    if seeds is not None:
-        if len(seeds) == 0 or replicates not in (None, len(seeds)):
-            raise SpecError(
-                f"fit_replicates: seeds= holds {len(seeds)} seeds, replicates={replicates!r}; "
-                "leave replicates out."
-            )
-        return tuple(known_seed(s) for s in seeds), None
-    rng = np.random.default_rng(derive_seed(seed, "replicates"))
-    if folds is not None:
-        if not is_whole_number(folds, at_least=2) or folds > n:
-            raise SpecError(
-                f"fit_replicates: folds={shown(folds)} must be a whole number from 2 to the {n} "
-                "rows."
-            )
-        if replicates not in (None, folds):
-            raise SpecError(
-                f"fit_replicates: folds={folds} make {folds} replicates, replicates={replicates!r} "
-                "contradicts them; leave replicates out."
-            )
-        fold = rng.permutation(np.arange(n) % folds)
-        array = (fold != np.arange(folds)[:, None]).astype(float)
-        return (seed,) * folds, torch.from_numpy(array)
-    if isinstance(weights, str) or weights is None:
-        kind = "multinomial" if weights is None else weights
-        if kind not in ("multinomial", "exponential") or replicates is None:
-            raise SpecError(
-                f"fit_replicates: weights={weights!r} with replicates={replicates!r}; allowed are "
-                "'multinomial' or 'exponential' with a number of replicates, or an array."
-            )
-        array = (
-            rng.multinomial(n, np.full(n, 1.0 / n), size=replicates).astype(float)
-            if kind == "multinomial"
-            else rng.exponential(size=(replicates, n))
-        )
-        return (seed,) * replicates, torch.from_numpy(array)
-    table = _weight_table(weights, n)
-    rows = len(table)
-    if replicates not in (None, rows):
-        raise SpecError(
-            f"fit_replicates: weights hold {rows} replicates, replicates={replicates!r}; leave "
-            "replicates out."
-        )
-    return (seed,) * rows, torch.stack([encode_weights(own, n) for own in table])
-
-
-def _weight_table(weights: ArrayLike, n: int) -> np.ndarray:
-    """Case weights of shape ``(B, n)``, values still unchecked."""
-    try:
-        table = np.asarray(weights)
-    except ValueError:  # rows of different lengths
-        table = np.empty(0, dtype=object)
-    if table.ndim != 2 or len(table) == 0 or table.shape[1] != n:
-        raise DataError(
-            f"fit_replicates: weights {_shape(weights, table)}; a table with a row of {n} weights, "
-            "one for each row of the data, per replicate is needed, shape (replicates, "
-            f"{n}). One fit with one set of weights is CausalFlowDAG(spec).fit(data, weights=...)."
-        )
-    return table
-
-
-def _shape(weights: ArrayLike, table: np.ndarray) -> str:
-    return f"have the shape {table.shape}" if table.dtype != object else f"are {shown(weights)}"
 
 
 class Ensemble:

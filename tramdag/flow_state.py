@@ -64,6 +64,7 @@ def _known_device(device: str | torch.device) -> torch.device:
         ) from None
     try:
         torch.empty(0, device=found)
+    # a torch built without CUDA answers with an AssertionError
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).split("\n")[0].rstrip(".")
         raise SpecError(

@@ -191,6 +191,7 @@ def test_a_process_that_was_killed_loses_nothing(tmp_path: Path) -> None:
     assert start("whole.pt", "whole.journal").wait() == 0
     journal = tmp_path / "killed.journal"
     process = start("killed.pt", journal.name)
+    # killed by another process at a moment of its own: the first journal is the only sign
     deadline = time.monotonic() + 120
     while not journal.exists() and time.monotonic() < deadline:
         time.sleep(0.02)

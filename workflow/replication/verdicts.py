@@ -55,15 +55,6 @@ _STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
     "range": lambda values: float(np.ptp(values)),
 }
 
-
-_STATISTICS: dict[str, Callable[[np.ndarray], float]] = {
-    "mean": lambda values: float(np.mean(values)),
-    "max": lambda values: float(np.max(values)),
-    "rms": lambda values: float(np.sqrt(np.mean(np.square(values)))),
-    "sd": lambda values: float(np.std(values, ddof=1)) if len(values) > 1 else math.nan,
-    "range": lambda values: float(np.ptp(values)),
-}
-
 _BY_SEED = ("mean", "sd", "range")
 """Statistics of one number per seed; the others are about every row."""
 
