@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from replication.spread import median_seeds, seeds_around
+from replication.metrics import histogram
+from replication.spread import median_seeds, median_seeds_of_laws, seeds_around
 
 
 def answers(values: dict[int, list[float]], *, panel: str = "a") -> pd.DataFrame:
@@ -48,3 +49,13 @@ def test_the_median_seed_comes_after_the_others() -> None:
     table = answers({0: [0.0], 1: [1.0], 2: [3.0]})
     found = [(rows["seed"].iloc[0], strong) for _, rows, strong in seeds_around(table, {"m": 1})]
     assert found == [(0, False), (2, False), (1, True)]
+
+
+def test_laws_are_compared_at_the_same_places_whatever_their_bins() -> None:
+    # histograms of shifted samples agree bin by bin, and lie elsewhere
+    sample = np.random.default_rng(1).normal(size=2000)
+    laws = [
+        histogram(sample + shift, levels=None, bins=20).assign(model="m", seed=seed, node="x")
+        for seed, shift in enumerate([5.0, 1.0, 0.0])
+    ]
+    assert median_seeds_of_laws(pd.concat(laws, ignore_index=True), within=["node"]) == {"m": 1}

@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 
 from replication.metrics import histogram
 from replication.questions import OBSERVATIONAL, by_seed, query_label, select_rows
-from replication.spread import PALE, STRONG, median_seeds, seeds_around, spread_note
+from replication.spread import PALE, STRONG, median_seeds_of_laws, seeds_around, spread_note
 from replication.style import TRUTH_FILL, axis_label, legend_below, looks, new_figure
 
 __all__ = ["draw_densities", "draw_marginals"]
@@ -46,7 +46,7 @@ def draw_marginals(
     rows = list(estimated["query"].unique())
     nodes = list(estimated["node"].unique())
     backdrop = true if observed is None else _observed_law(observed[nodes], levels)
-    median = median_seeds(estimated, value="density", within=["query", "node"])
+    median = median_seeds_of_laws(estimated, within=["query", "node"])
     figure, axes = new_figure(len(rows), len(nodes), panel=(2.4, 1.9))
     for i, query in enumerate(rows):
         for j, node in enumerate(nodes):
@@ -82,7 +82,7 @@ def draw_densities(
     queries = [query for query in estimated["query"].unique() if query != "observational"]
     shown = select_rows(estimated, node=node)
     shown = shown[shown["query"].isin(queries)]
-    median = median_seeds(shown, value="density", within=["query"])
+    median = median_seeds_of_laws(shown, within=["query"])
     figure, axes = new_figure(1, len(queries), panel=(2.7, 2.4))
     for axis, query in zip(axes[0], queries, strict=True):
         _draw_law(

@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from replication.questions import OBSERVATIONAL, query_label, select_rows
-from replication.spread import median_seeds
+from replication.spread import median_seeds_of_laws
 from replication.style import (
     TRUTH_FILL,
     TRUTH_LINE,
@@ -59,7 +59,7 @@ def draw_pairs(
     true_laws = select_rows(true_densities, query=query)
     limits = {node: _middle(truth[node]) for node in nodes}
     observed = select_rows(densities, query=query)
-    median = median_seeds(observed, value="density", within=["node"])
+    median = median_seeds_of_laws(observed, within=["node"])
     shown = {name: look for name, look in looks(titles).items() if name in median}
     figure, blocks = new_blocks(
         1 + len(shown), len(nodes), titles=["truth", *(look.label for look in shown.values())]

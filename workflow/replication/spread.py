@@ -10,7 +10,17 @@ import pandas as pd
 
 from replication.questions import by_seed
 
-__all__ = ["PALE", "STRONG", "median_seeds", "seeds_around", "spread_note"]
+__all__ = [
+    "PALE",
+    "STRONG",
+    "median_seeds",
+    "median_seeds_of_laws",
+    "seeds_around",
+    "spread_note",
+]
+
+_GRID = 200
+"""Places at which the laws of seeds are compared."""
 
 STRONG: dict[str, Any] = {"lw": 1.6, "alpha": 1.0}
 """How the line of the median seed is drawn."""
@@ -44,6 +54,30 @@ def median_seeds(table: pd.DataFrame, *, value: str, within: Sequence[str]) -> d
         order = np.lexsort((rows.groupby("seed")[value].mean(), distance.sum(1).round(12)))
         found[str(model)] = int(sorted(rows["seed"].unique())[order[0]])
     return found
+
+
+def median_seeds_of_laws(laws: pd.DataFrame, *, within: Sequence[str]) -> dict[str, int]:
+    """The median seed of each model by its laws, see :func:`median_seeds`.
+
+    Bins of a histogram follow from its sample, so those of two seeds differ. Compared are the
+    distribution functions, on a grid that the seeds of a panel share.
+
+    Args:
+        laws: Table ``densities``: model, seed, left, right, density.
+        within: Columns that tell the panels apart.
+    """
+    tables = []
+    for key, panel in laws.groupby(list(within), sort=False, dropna=False):
+        grid = np.linspace(panel["left"].min(), panel["right"].max(), _GRID)
+        for (model, seed), law in panel.groupby(["model", "seed"], sort=False):
+            mass = (law["density"] * (law["right"] - law["left"])).cumsum()
+            # the few rows outside of the bins belong to both tails alike
+            outside = (1 - mass.iloc[-1]) / 2
+            edges = np.append(law["left"], law["right"].iloc[-1])
+            reached = np.interp(grid, edges, np.append(0, mass) + outside, left=0.0, right=1.0)
+            own = dict(zip(within, key, strict=True))
+            tables.append(pd.DataFrame({"model": model, "seed": seed, **own, "reached": reached}))
+    return median_seeds(pd.concat(tables, ignore_index=True), value="reached", within=within)
 
 
 def seeds_around(
