@@ -232,8 +232,10 @@ class Bernstein(LinearInBasis):
         below, above = z < bottom, z > top
         s_below = -BOUND + (z - bottom) / (self._slope * increments[:, 0])
         s_above = BOUND + (z - top) / (self._slope * increments[:, -1])
-        interior = self._invert_inside(increments, (z - bottom).clamp(min=0.0))
-        return torch.where(below, s_below, torch.where(above, s_above, interior))
+        outside = torch.where(below, s_below, s_above)
+        within = (~(below | above)).nonzero().squeeze(-1)
+        own = increments if len(increments) == 1 else increments[within]
+        return outside.index_put((within,), self._invert_inside(own, (z - bottom)[within]))
 
     def _start_of_inverse(self, increments: Tensor, rise: Tensor) -> Tensor:
         """A first guess by linear interpolation, of h itself where all rows share its increments.
@@ -268,7 +270,7 @@ class Bernstein(LinearInBasis):
         low, high = torch.full_like(s, -BOUND), torch.full_like(s, BOUND)
         result = s.clone()
         active = torch.arange(len(s), device=s.device)
-        resolution = 4 * torch.finfo(s.dtype).eps
+        eps = torch.finfo(s.dtype).eps
         for _ in range(_MAX_INVERSE_STEPS):
             reached, slope = self._rise_and_slope(increments, s)
             gap = reached - rise
@@ -277,9 +279,11 @@ class Bernstein(LinearInBasis):
             newton = s - gap / slope
             outside = ~((newton > low) & (newton < high))  # also catches a zero slope
             new = torch.where(outside, 0.5 * (low + high), newton)
-            new = torch.where(gap == 0, s, new)
+            # a gap within the rounding of h and of s is none: its sign would mislead the bracket
+            met = gap.abs() <= eps * (8 * reached + 4 * BOUND * slope)
+            new = torch.where(met, s, new)
             result[active] = new
-            going = (new - s).abs() > resolution * BOUND
+            going = ~met & ((new - s).abs() > 4 * eps * BOUND)
             if not bool(going.any()):
                 break
             active, s, rise = active[going], new[going], rise[going]

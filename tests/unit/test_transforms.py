@@ -179,6 +179,28 @@ def test_bernstein_of_two_coefficients_is_the_straight_line_through_them() -> No
     torch.testing.assert_close(ladj, torch.full_like(GRID, math.log(rise / 10.0)))
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_inverse_needs_few_steps_wherever_the_values_lie(
+    shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # a row that bisects down to the last bit keeps a whole block waiting for some fifty steps
+    generator = torch.Generator().manual_seed(0)
+    bernstein, n = Bernstein(20), 4000
+    noise = torch.randn(1 if shared else n, 20, dtype=torch.float64, generator=generator)
+    raw = bernstein.initial().double() + 0.5 * noise
+    z = torch.logit(torch.rand(n, dtype=torch.float64, generator=generator))
+    evaluate, steps = Bernstein._rise_and_slope, [0]
+
+    def counted(self: Bernstein, increments: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+        steps[0] += 1
+        return evaluate(self, increments, s)
+
+    monkeypatch.setattr(Bernstein, "_rise_and_slope", counted)
+    s = bernstein.inverse(raw.squeeze(0), z)
+    assert steps[0] <= 10
+    torch.testing.assert_close(call(bernstein, raw.squeeze(0), s)[0], z, rtol=0, atol=1e-13)
+
+
 def test_inverse_survives_increments_at_zero() -> None:
     increments = torch.tensor([1.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.7, 1.0], dtype=torch.float64)
     raw = torch.cat([torch.tensor([-2.0], dtype=torch.float64), inverse_positive(increments)])
