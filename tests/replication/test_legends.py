@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from replication.figures import draw_densities, draw_marginals
 from replication.figures_coverage import draw_coverage
@@ -21,6 +22,7 @@ from replication.figures_pairs import draw_pairs
 from replication.figures_training import draw_history, draw_trajectories
 from replication.metrics import histogram
 from replication.questions import joint_rows
+from replication.style import TRUTH
 
 TITLES = {"ls": "all linear shifts", "steps": "all linear shifts, trained by small steps"}
 
@@ -136,8 +138,8 @@ def coverage(panels: int) -> Figure:
     summary = pd.DataFrame({"node": nodes(panels), "parameter": "shift", "parent": "x"}).assign(
         level=np.nan,
         coverage=0.94,
-        low=0.92,
-        high=0.96,
+        lower=0.92,
+        upper=0.96,
         truth_source="least false",
         available=400,
         replicates=500,
@@ -223,6 +225,27 @@ def test_a_legend_names_only_what_is_drawn_in_the_look_in_which_it_is(
     figure = draw(1)
     drawn = {line.get_color() for axis in figure.axes for line in axis.lines}
     assert {line.get_color() for line in figure.legends[0].get_lines()} <= drawn | {"black", "grey"}
+
+
+@pytest.mark.parametrize(
+    "draw", [counterfactuals, effects, monte_carlo, shift_curves, trajectories]
+)
+def test_the_truth_is_a_dashed_black_line_and_no_model_is(draw: Callable[[int], Figure]) -> None:
+    figure = draw(1)
+    named = {line.get_label(): line for line in figure.legends[0].get_lines()}
+    look = named.pop("truth")
+    assert (look.get_color(), look.get_linestyle()) == (TRUTH["color"], "--")
+    drawn = [line for axis in figure.axes for line in axis.lines if looks_like(line, look)]
+    assert drawn
+    others = [line for axis in figure.axes for line in axis.lines if line not in drawn]
+    assert min(line.get_zorder() for line in drawn) > max(
+        line.get_zorder() for line in others if line.get_marker() != "*"
+    )
+    assert not any(looks_like(line, look) for line in named.values())
+
+
+def looks_like(line: Line2D, other: Line2D) -> bool:
+    return (line.get_color(), line.get_linestyle()) == (other.get_color(), other.get_linestyle())
 
 
 def test_trajectories_of_the_second_model_alone_have_its_look() -> None:

@@ -7,7 +7,6 @@ the median seed strong.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +18,7 @@ from matplotlib.patches import Patch
 from replication.questions import select_rows
 from replication.spread import PALE, STRONG, median_seeds, seeds_around, spread_note
 from replication.style import (
-    TRUTH_FILL,
+    TRUTH,
     TRUTH_LINE,
     Look,
     axis_label,
@@ -29,22 +28,12 @@ from replication.style import (
 )
 
 __all__ = [
-    "TRUTH",
     "draw_counterfactuals",
     "draw_line",
     "draw_shift",
     "draw_shift_curves",
     "model_handles",
 ]
-
-TRUTH: dict[str, Any] = {
-    "color": TRUTH_FILL,
-    "ls": "-",
-    "lw": 5.0,
-    "solid_capstyle": "butt",
-    "zorder": 1,
-}
-"""A wide grey line under the fits, some of which are dashed."""
 
 
 def draw_shift_curves(
@@ -135,7 +124,7 @@ def draw_counterfactuals(
         if true is not None:
             truth = select_rows(true, curve=name)
             axis.plot(truth["set_to"], truth["value"], **TRUTH)
-        axis.plot(row[parent], row[node], "*", color=TRUTH_LINE, ms=11, mec="white")
+        axis.plot(row[parent], row[node], "*", color=TRUTH_LINE, ms=11, mec="white", zorder=5)
         axis.set_xlabel(f"{axis_label(parent, units)} had been")
         axis.set_ylabel(f"{axis_label(node, units)} would have been")
     handles = model_handles(estimated, titles)

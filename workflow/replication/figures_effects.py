@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from replication.questions import AVERAGED_ROWS, select_rows
-from replication.style import TRUTH_LINE, Look, legend_below, looks, new_figure
+from replication.style import TRUTH, TRUTH_LINE, Look, legend_below, looks, new_figure
 
 __all__ = ["draw_effects"]
 
@@ -46,7 +46,7 @@ def draw_effects(
             truth = true[true["population"].isin(AVERAGED_ROWS)]
             truth = select_rows(truth, effect=effect).set_index("quantity")
             for value in truth["value"].reindex(quantities).dropna():
-                axis.axvline(value, color=TRUTH_LINE, ls=(0, (2, 2)), lw=1.2)
+                axis.axvline(value, **TRUTH)
         axis.set_xlabel(label)
         axis.set_yticks(range(len(titles)), list(titles.values()))
         axis.set_ylim(len(titles) - 0.5, -0.5)
@@ -65,7 +65,7 @@ def draw_effects(
     if shown["lower"].notna().any():
         handles.append(Line2D([], [], color="black", lw=1.0, label="95 % interval"))
     if true is not None:
-        handles.append(Line2D([], [], color=TRUTH_LINE, ls=(0, (2, 2)), lw=1.2, label="truth"))
+        handles.append(Line2D([], [], **TRUTH, label="truth"))
         naive = select_rows(true, effect=effect, quantity="naive contrast")["value"]
         handles += [_mark_naive(axes[0][1], value) for value in naive]
     legend_below(figure, handles)

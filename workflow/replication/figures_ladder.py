@@ -13,11 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from replication.questions import by_seed, select_rows
-from replication.style import TRUTH_FILL, TRUTH_LINE, axis_label, legend_below, looks, new_figure
+from replication.style import TRUTH, TRUTH_FILL, axis_label, legend_below, looks, new_figure
 
 __all__ = ["draw_ladder", "draw_odds_ratios"]
 
-_DASHED = (0, (2, 2))
 _BAND = "#9ECAE1"
 
 
@@ -46,7 +45,7 @@ def draw_ladder(rungs: pd.DataFrame, *, titles: Mapping[str, str], base: str) ->
         right.plot(row["nll_difference"], height, look.marker, color=look.colour, ms=6)
     truth = rows["truth"].iloc[0]
     if np.isfinite(truth):
-        left.axvline(truth, color=TRUTH_LINE, ls=_DASHED, lw=1.2)
+        left.axvline(truth, **TRUTH)
     right.axvline(0, color="0.6", lw=0.8)
     left.set_xlabel("average effect (difference of probabilities)")
     right.set_xlabel(
@@ -69,7 +68,7 @@ def _ladder_legend(rows: pd.DataFrame, *, truth: bool) -> list[Line2D | Patch]:
             Line2D([], [], ls="", marker="o", color="black", label="estimate, or mean over seeds"),
         ]
     if truth:
-        handles.append(Line2D([], [], color=TRUTH_LINE, ls=_DASHED, lw=1.2, label="truth"))
+        handles.append(Line2D([], [], **TRUTH, label="truth"))
     return handles
 
 
@@ -119,7 +118,7 @@ def draw_odds_ratios(
     if curves["lower"].notna().any():
         handles.append(Patch(color=_BAND, label="95 % pointwise band"))
     if curves["truth"].notna().any():
-        handles.append(Line2D([], [], color=TRUTH_LINE, ls=_DASHED, lw=1.4, label="truth"))
+        handles.append(Line2D([], [], **TRUTH, label="truth"))
     legend_below(figure, handles)
     return figure
 
@@ -136,7 +135,5 @@ def _draw_curves(axis: Axes, curves: pd.DataFrame, *, colour: str) -> None:
             curve["value"], curve["odds_ratio"], color=colour, lw=0.8 if several else 1.4, alpha=0.9
         )
         if number == 0 and curve["truth"].notna().any():
-            axis.plot(
-                curve["value"], curve["truth"], color=TRUTH_LINE, ls=_DASHED, lw=1.4, zorder=5
-            )
+            axis.plot(curve["value"], curve["truth"], **TRUTH)
     axis.axhline(1, color=TRUTH_FILL, lw=0.8)

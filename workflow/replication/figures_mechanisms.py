@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from replication.figures_curves import TRUTH, draw_line, draw_shift, model_handles
+from replication.figures_curves import draw_line, draw_shift, model_handles
 from replication.questions import select_rows
 from replication.spread import median_seeds, seeds_around
-from replication.style import axis_label, legend_below, looks, new_figure
+from replication.style import TRUTH, axis_label, legend_below, looks, new_figure
 from tramdag import plotting, spec_from_dict
 
 __all__ = ["draw_mechanisms"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import gaussian_kde
 
 from replication.questions import select_rows
-from replication.style import TRUTH_FILL, TRUTH_LINE, Look, legend_below, looks, new_figure
+from replication.style import TRUTH, TRUTH_FILL, Look, legend_below, looks, new_figure
 
 __all__ = ["draw_monte_carlo"]
 
@@ -60,7 +60,7 @@ def draw_monte_carlo(
             curve = curves[variant, model] * _HEIGHT / highest
             points = select_rows(cohorts, variant=variant, model=model)["estimate"]
             _row(axis, grid, curve, points, own[model], position, style[model])
-        axis.axvline(found["truth"].iloc[0], color=TRUTH_LINE, ls=(0, (2, 2)), lw=1.2)
+        axis.axvline(found["truth"].iloc[0], **TRUTH)
         axis.set_title(f"variant {variant}" if len(variants) > 1 else "")
         axis.set_xlim(grid[0], grid[-1] + 0.42 * (grid[-1] - grid[0]))
         axis.set_ylim(len(titles) - 0.45, -_HEIGHT - 0.25)
@@ -76,7 +76,7 @@ def draw_monte_carlo(
             Line2D(
                 [], [], marker="o", ms=4.5, color="black", lw=2, label="mean, plus and minus sd"
             ),
-            Line2D([], [], color=TRUTH_LINE, ls=(0, (2, 2)), lw=1.2, label="truth"),
+            Line2D([], [], **TRUTH, label="truth"),
         ],
     )
     return figure

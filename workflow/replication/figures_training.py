@@ -15,15 +15,18 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from replication.figures_curves import TRUTH, draw_line, model_handles
+from replication.figures_curves import draw_line, model_handles
 from replication.questions import by_seed, select_rows
 from replication.spread import median_seeds, seeds_around
-from replication.style import legend_below, looks, new_figure
+from replication.style import TRUTH, legend_below, looks, new_figure
 
 __all__ = ["EARLY", "draw_history", "draw_trajectories"]
 
-_MAXIMUM = "#D55E00"
-"""The exact maximum of the likelihood, which is neither the truth nor a model's course."""
+_MAXIMUM: dict[str, Any] = {"color": "#7F2704", "lw": 1.8, "ls": (0, (0.4, 1.6)), "zorder": 3}
+"""The exact maximum of the likelihood: round dots, neither the truth's dashes nor a course."""
+
+_INTERVAL: dict[str, Any] = {"facecolor": "#FDE3CF", "edgecolor": "#7F2704", "lw": 0.6}
+"""Its interval: paler than any line on it when printed in grey, with an edge of its own."""
 
 EARLY = 0.05
 """Share of the epochs, at the start of training, that a history may cut off above."""
@@ -95,8 +98,8 @@ def draw_trajectories(
         for model, run, strong in seeds_around(rows, median):
             draw_line(axis, run["epoch"], run["estimate"], style[model], strong=strong)
         for found in _solved(coefficients, rows, median, node, parent, level):
-            axis.axhspan(found.lower, found.upper, color=_MAXIMUM, alpha=0.18, lw=0)
-            axis.axhline(found.estimate, color=_MAXIMUM, lw=1.0, ls=(0, (1, 1)))
+            axis.axhspan(found.lower, found.upper, **_INTERVAL, zorder=0)
+            axis.axhline(found.estimate, **_MAXIMUM, dash_capstyle="round")
         if true is not None:
             weight = select_rows(true, parameter="shift", node=node, parent=parent)["truth"]
             for value in weight * (1.0 if pd.isna(level) else level):
@@ -109,8 +112,8 @@ def draw_trajectories(
     handles = model_handles(trajectories, titles)
     if any(axis.patches for axis in axes[0]):
         handles += [
-            Line2D([], [], color=_MAXIMUM, lw=1.0, ls=(0, (1, 1)), label="maximum likelihood"),
-            Patch(color=_MAXIMUM, alpha=0.3, label="its 95 % interval"),
+            Line2D([], [], **_MAXIMUM, dash_capstyle="round", label="maximum likelihood"),
+            Patch(**_INTERVAL, label="its 95 % interval"),
         ]
     if true is not None:
         handles.append(Line2D([], [], **TRUTH, label="truth"))

@@ -1,7 +1,7 @@
 """One look for all figures: readable in grey, in colours that colour-blind people tell apart.
 
 Models differ by colour and by line style and marker at once (palette of Okabe and Ito, 2008); the
-truth is always grey or black.
+truth is a grey area where it is a law and a dashed black line where it is a number or a curve.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from PIL import Image
 from replication.job import staged
 
 __all__ = [
+    "TRUTH",
     "TRUTH_FILL",
     "TRUTH_LINE",
     "Look",
@@ -44,6 +45,9 @@ _MARKERS = ("o", "s", "^", "D", "v", "P")
 
 TRUTH_FILL = "#C8C8C8"
 TRUTH_LINE = "#000000"
+
+TRUTH: dict[str, Any] = {"color": TRUTH_LINE, "ls": (0, (3, 2)), "lw": 1.3, "zorder": 4}
+"""How a line of the truth is drawn: over those of the models, which show in its gaps."""
 
 _SETTINGS: Any = {
     "font.size": 9,
