@@ -15,7 +15,7 @@ from replication.figures import draw_densities, draw_marginals
 from replication.figures_curves import draw_counterfactuals, draw_shift_curves
 from replication.figures_effects import draw_effects
 from replication.figures_mechanisms import draw_mechanisms
-from replication.figures_training import draw_history, draw_trajectories
+from replication.figures_training import draw_trajectories
 from replication.metrics import histogram
 from replication.style import looks, save_figure
 
@@ -114,14 +114,6 @@ def test_every_seed_of_an_effect_is_a_point() -> None:
     figure = draw_effects(runs(effects), effects, titles=TITLES)
     points = [line for line in figure.axes[1].lines if line.get_marker() in ("o", "s")]
     assert [len(line.get_xdata()) for line in points] == [2, 2]
-
-
-def test_exact_nodes_have_no_history() -> None:
-    epochs = pd.DataFrame({"node": "a", "epoch": range(1, 6), "train": 1.0, "validation": 1.1})
-    solved = pd.DataFrame({"node": ["b"], "epoch": [7], "train": [2.0], "validation": [np.nan]})
-    history = runs(pd.concat([epochs, solved], ignore_index=True))
-    figure = draw_history(history, titles=TITLES)
-    assert [axis.get_title(loc="left") for axis in figure.axes] == ["a"]
 
 
 def test_a_trajectory_runs_towards_the_truth() -> None:

@@ -17,9 +17,10 @@ from replication.figures_curves import draw_counterfactuals, draw_shift_curves
 from replication.figures_effects import draw_effects
 from replication.figures_fits import draw_calibration, draw_dag, draw_forest
 from replication.figures_forecasts import draw_forecasts
+from replication.figures_history import draw_history
 from replication.figures_monte_carlo import draw_monte_carlo
 from replication.figures_pairs import draw_pairs
-from replication.figures_training import draw_history, draw_trajectories
+from replication.figures_training import draw_trajectories
 from replication.metrics import histogram
 from replication.questions import joint_rows
 from replication.style import TRUTH

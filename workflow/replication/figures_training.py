@@ -1,14 +1,10 @@
-"""Figures of the course of training: losses and coefficients by epoch.
-
-Drawn from stored tables only, like those of :mod:`replication.figures`.
-"""
+"""The figure of coefficients by epoch, drawn from stored tables only."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -16,59 +12,17 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from replication.figures_curves import draw_line, model_handles
-from replication.questions import by_seed, select_rows
+from replication.questions import select_rows
 from replication.spread import median_seeds, seeds_around
 from replication.style import TRUTH, legend_below, looks, new_figure
 
-__all__ = ["EARLY", "draw_history", "draw_trajectories"]
+__all__ = ["draw_trajectories"]
 
 _MAXIMUM: dict[str, Any] = {"color": "#7F2704", "lw": 1.8, "ls": (0, (0.4, 1.6)), "zorder": 3}
 """The exact maximum of the likelihood: round dots, neither the truth's dashes nor a course."""
 
 _INTERVAL: dict[str, Any] = {"facecolor": "#FDE3CF", "edgecolor": "#7F2704", "lw": 0.6}
 """Its interval: paler than any line on it when printed in grey, with an edge of its own."""
-
-EARLY = 0.05
-"""Share of the epochs, at the start of training, that a history may cut off above."""
-
-
-def draw_history(history: pd.DataFrame, *, titles: Mapping[str, str]) -> Figure:
-    """Validation and training loss by epoch of every node that was trained by steps.
-
-    Args:
-        history: Table ``history`` of the fits.
-        titles: Model names to titles.
-    """
-    trained = history[history.groupby(["model", "seed", "node"])["epoch"].transform("size") > 1]
-    nodes = list(trained["node"].unique())
-    figure, axes = new_figure(1, len(nodes), panel=(2.7, 2.4))
-    style = looks(titles)
-    for axis, node in zip(axes[0], nodes, strict=True):
-        for model, run in by_seed(select_rows(trained, node=node)):
-            look = style[model]
-            axis.plot(run["epoch"], run["train"], color=look.colour, lw=0.8, alpha=0.45)
-            axis.plot(run["epoch"], run["validation"], color=look.colour, lw=1.3)
-        # the first epochs fall steeply and would hide the rest
-        runs = select_rows(trained, node=node)
-        late = runs[runs["epoch"] > runs["epoch"].max() * EARLY]
-        low = np.nanmin(runs[["train", "validation"]].to_numpy())
-        high = np.nanmax(late[["train", "validation"]].to_numpy())
-        margin = 0.05 * (high - low) + 1e-6
-        axis.set_ylim(low - margin, high + margin)
-        axis.set_title(node, loc="left")
-        axis.set_xlabel("epoch")
-        axis.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
-    axes[0][0].set_ylabel("negative log-likelihood\n(nats per row)")
-    handles = [
-        *(
-            Line2D([], [], color=style[model].colour, label=style[model].label)
-            for model in trained["model"].unique()
-        ),
-        Line2D([], [], color="black", lw=1.3, label="validation"),
-        Line2D([], [], color="black", lw=0.8, alpha=0.45, label="training"),
-    ]
-    legend_below(figure, handles)
-    return figure
 
 
 def draw_trajectories(

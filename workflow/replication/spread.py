@@ -16,6 +16,7 @@ __all__ = [
     "median_seeds",
     "median_seeds_of_laws",
     "seeds_around",
+    "seeds_of_models",
     "spread_note",
 ]
 
@@ -87,6 +88,12 @@ def seeds_around(
     parts = [(model, rows, rows["seed"].iloc[0] == median[model]) for model, rows in by_seed(table)]
     order = list(dict.fromkeys(model for model, _, _ in parts))
     yield from sorted(parts, key=lambda part: (order.index(part[0]), part[2]))
+
+
+def seeds_of_models(table: pd.DataFrame) -> dict[str, int]:
+    """How many seeds of each model a table has."""
+    counts = table.groupby("model", sort=False)["seed"].nunique()
+    return {str(model): int(count) for model, count in counts.items()}
 
 
 def spread_note(seeds: int) -> str:

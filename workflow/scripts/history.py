@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from replication.figures_training import draw_history
+from replication.figures_history import draw_history
 from replication.job import read_tables, run_script
 from replication.style import save_figure
 
