@@ -113,7 +113,7 @@ def test_the_figure_has_a_panel_per_intervention(stroke: Any, tmp_path: Path) ->
         bins.assign(model="ls", seed=0), titles={"ls": "linear"}, at_most={"mRS_3m": 2}
     )
     panels = [axis for axis in figure.axes if axis.axison]
-    assert [axis.get_title() for axis in panels] == ["had it been do(T=0)", "had it been do(T=1)"]
-    assert panels[0].get_xlabel() == "predicted P(mRS_3m <= 2)"
+    labels = [f"predicted P(mRS_3m <= 2),\nhad it been do(T={arm})" for arm in (0, 1)]
+    assert [axis.get_xlabel() for axis in panels] == labels
     save_figure(figure, png=str(tmp_path / "f.png"), pdf=str(tmp_path / "f.pdf"))
     assert (tmp_path / "f.pdf").stat().st_size > 0

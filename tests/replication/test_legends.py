@@ -132,7 +132,7 @@ def forecasts(panels: int) -> Figure:
         }
     )
     table = pd.concat([table.assign(query=f"do(x={i})") for i in range(panels)])
-    return draw_forecasts(runs(table), titles=TITLES, at_most={})
+    return draw_forecasts(runs(table), titles=TITLES, at_most={"y": 1})
 
 
 def coverage(panels: int) -> Figure:

@@ -6,7 +6,13 @@ import numpy as np
 import pandas as pd
 
 from replication.metrics import histogram
-from replication.spread import median_seeds, median_seeds_of_laws, seeds_around
+from replication.spread import (
+    median_seeds,
+    median_seeds_of_bins,
+    median_seeds_of_laws,
+    seeds_around,
+    titles_with_seeds,
+)
 
 
 def answers(values: dict[int, list[float]], *, panel: str = "a") -> pd.DataFrame:
@@ -59,3 +65,23 @@ def test_laws_are_compared_at_the_same_places_whatever_their_bins() -> None:
         for seed, shift in enumerate([5.0, 1.0, 0.0])
     ]
     assert median_seeds_of_laws(pd.concat(laws, ignore_index=True), within=["node"]) == {"m": 1}
+
+
+def test_bins_are_compared_by_number_and_weighted_by_their_rows() -> None:
+    # seed 2 has no bin 7; that of seed 1 is far off and holds one row beside a hundred
+    gaps = {0: {1: 0.3, 7: 0.0}, 1: {1: 0.0, 7: 0.9}, 2: {1: -0.3}}
+    rows = [
+        {"model": "m", "seed": seed, "panel": "a", "bin": number, "predicted": 0.1}
+        | {"observed": 0.1 + gap, "rows": 100 if number == 1 else 1}
+        for seed, own in gaps.items()
+        for number, gap in own.items()
+    ]
+    bins = pd.DataFrame(rows)
+    assert median_seeds_of_bins(bins, within=["panel"]) == {"m": 1}
+    assert median_seeds_of_bins(bins.assign(rows=1), within=["panel"]) == {"m": 0}
+
+
+def test_titles_say_how_many_seeds_there_are() -> None:
+    table = pd.concat([answers({0: [1.0], 1: [2.0]}), answers({0: [1.0]}).assign(model="o")])
+    titles = {"o": "one", "m": "many", "none": "not there"}
+    assert titles_with_seeds(table, titles) == {"o": "one", "m": "many, 2 seeds"}

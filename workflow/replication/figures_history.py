@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from replication.questions import select_rows
-from replication.spread import PALE, STRONG, median_seeds, seeds_around, seeds_of_models
+from replication.spread import PALE, STRONG, median_seeds, seeds_around, titles_with_seeds
 from replication.style import legend_below, looks, new_figure
 
 __all__ = ["EARLY", "draw_history"]
@@ -40,18 +40,16 @@ def draw_history(history: pd.DataFrame, *, titles: Mapping[str, str]) -> Figure:
     """
     trained = history[history.groupby(["model", "seed", "node"])["epoch"].transform("size") > 1]
     nodes = [node for node in history["node"].unique() if node in set(trained["node"])]
-    models = [model for model in titles if model in set(trained["model"])]
+    models = titles_with_seeds(trained, titles)
     median = median_seeds(trained, value="validation", within=["node"])
-    seeds = seeds_of_models(trained)
     shown = trained.assign(
         train=trained["train"].where(trained["seed"] == trained["model"].map(median))
     )
     figure, axes = new_figure(len(models), len(nodes), panel=(2.75, 1.75))
     style = looks(titles)
-    for row, model in zip(axes, models, strict=True):
+    for row, (model, title) in zip(axes, models.items(), strict=True):
         own = select_rows(shown, model=model)
-        several = f", {seeds[model]} seeds" if seeds[model] > 1 else ""
-        row[0].set_title(fill(style[model].label + several, 34 * len(nodes)), loc="left")
+        row[0].set_title(fill(title, 34 * len(nodes)), loc="left")
         for axis, node in zip(row, nodes, strict=True):
             runs = select_rows(own, node=node)
             if runs.empty:
@@ -63,7 +61,7 @@ def draw_history(history: pd.DataFrame, *, titles: Mapping[str, str]) -> Figure:
             axis.set_ylabel(f"loss of {node}\n(nats per row)")
     for column in zip(*axes, strict=True):
         next(axis for axis in reversed(column) if axis.axison).set_xlabel("epoch")
-    legend_below(figure, _handles(several=max(seeds.values()) > 1))
+    legend_below(figure, _handles(several=len(trained["seed"].unique()) > 1))
     return figure
 
 

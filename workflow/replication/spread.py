@@ -14,10 +14,11 @@ __all__ = [
     "PALE",
     "STRONG",
     "median_seeds",
+    "median_seeds_of_bins",
     "median_seeds_of_laws",
     "seeds_around",
-    "seeds_of_models",
     "spread_note",
+    "titles_with_seeds",
 ]
 
 _GRID = 200
@@ -81,6 +82,24 @@ def median_seeds_of_laws(laws: pd.DataFrame, *, within: Sequence[str]) -> dict[s
     return median_seeds(pd.concat(tables, ignore_index=True), value="reached", within=within)
 
 
+def median_seeds_of_bins(bins: pd.DataFrame, *, within: Sequence[str]) -> dict[str, int]:
+    """The median seed of each model by its calibration, see :func:`median_seeds`.
+
+    Compared are the gaps between frequency and prediction, each weighted by its share of the rows,
+    so that a bin that a seed leaves empty has no gap and one of few rows has little weight.
+
+    Args:
+        bins: Columns model, seed, bin, rows, predicted, observed.
+        within: Columns that tell the panels apart.
+    """
+    place = [*within, "bin"]
+    rows = bins["rows"] / bins.groupby(["model", "seed", *within])["rows"].transform("sum")
+    gaps = bins.assign(gap=rows * (bins["observed"] - bins["predicted"]))
+    every = bins[["model", "seed"]].drop_duplicates().merge(bins[place].drop_duplicates(), "cross")
+    gaps = every.merge(gaps, "left", [*every]).fillna({"gap": 0.0})
+    return median_seeds(gaps, value="gap", within=within)
+
+
 def seeds_around(
     table: pd.DataFrame, median: Mapping[str, int]
 ) -> Iterator[tuple[str, pd.DataFrame, bool]]:
@@ -90,10 +109,14 @@ def seeds_around(
     yield from sorted(parts, key=lambda part: (order.index(part[0]), part[2]))
 
 
-def seeds_of_models(table: pd.DataFrame) -> dict[str, int]:
-    """How many seeds of each model a table has."""
-    counts = table.groupby("model", sort=False)["seed"].nunique()
-    return {str(model): int(count) for model, count in counts.items()}
+def titles_with_seeds(table: pd.DataFrame, titles: Mapping[str, str]) -> dict[str, str]:
+    """Titles of the models that a table has, with their number of seeds if there are several."""
+    seeds = table.groupby("model")["seed"].nunique()
+    return {
+        model: title + (f", {seeds[model]} seeds" if seeds[model] > 1 else "")
+        for model, title in titles.items()
+        if model in seeds
+    }
 
 
 def spread_note(seeds: int) -> str:

@@ -26,6 +26,7 @@ from PIL import Image
 from replication.job import staged
 
 __all__ = [
+    "REFERENCE",
     "TRUTH",
     "TRUTH_FILL",
     "TRUTH_LINE",
@@ -48,6 +49,9 @@ TRUTH_LINE = "#000000"
 
 TRUTH: dict[str, Any] = {"color": TRUTH_LINE, "ls": (0, (3, 2)), "lw": 1.3, "zorder": 4}
 """How a line of the truth is drawn: over those of the models, which show in its gaps."""
+
+REFERENCE: dict[str, Any] = {"color": "0.6", "ls": "-", "lw": 0.9, "zorder": 1}
+"""How the line is drawn on which a perfect answer would lie."""
 
 _SETTINGS: Any = {
     "font.size": 9,
