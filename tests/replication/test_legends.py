@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from replication.figures import draw_densities, draw_marginals
+from replication.figures_calibration import draw_calibration
 from replication.figures_coverage import draw_coverage
 from replication.figures_curves import draw_counterfactuals, draw_shift_curves
 from replication.figures_effects import draw_effects
-from replication.figures_fits import draw_calibration, draw_dag, draw_forest
+from replication.figures_fits import draw_dag, draw_forest
 from replication.figures_forecasts import draw_forecasts
 from replication.figures_history import draw_history
 from replication.figures_monte_carlo import draw_monte_carlo
@@ -168,7 +169,7 @@ def dag(panels: int) -> Figure:
 
 
 def calibration(panels: int) -> Figure:
-    table = pd.DataFrame({"node": "y", "level": range(panels), "n": 50, "predicted": 0.4})
+    table = pd.DataFrame({"node": "y", "level": range(panels), "bin": 0, "n": 50, "predicted": 0.4})
     table = runs(table.assign(observed=0.45, lower=0.3, upper=0.6))
     return draw_calibration(table, titles=TITLES, nodes=["y"])
 

@@ -1,11 +1,11 @@
-"""Figures of the fits themselves: coefficients, graphs with their estimates, calibration.
+"""Figures of the fits themselves: coefficients, and graphs with their estimates.
 
 Drawn from stored tables by :mod:`tramdag.plotting`, like all figures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from replication.questions import select_rows
+from replication.spread import median_seeds, titles_with_seeds
 from replication.style import legend_below, new_figure
 from tramdag import plotting, spec_from_dict
 
-__all__ = ["draw_calibration", "draw_dag", "draw_forest"]
+__all__ = ["draw_dag", "draw_forest"]
 
 _KINDS = {
     "ls": "linear shift",
@@ -34,7 +35,7 @@ def draw_forest(
     specs: Mapping[str, Mapping[str, Mapping[str, Any]]],
     units: Mapping[str, str],
 ) -> Figure:
-    """Odds ratios with intervals of the first seed of each model, a panel per model.
+    """Odds ratios with intervals, a panel per model; of several seeds that of the median one.
 
     Args:
         summary: Table ``summary`` of the models.
@@ -45,8 +46,10 @@ def draw_forest(
     """
     panels: list[tuple[str, pd.DataFrame]] = []
     shown: list[tuple[str, Mapping[str, Any]]] = []
+    median = _median_coefficients(summary)
+    named = titles_with_seeds(summary, titles, text="median of {} seeds")
     for model, spec in specs.items():
-        rows = _first_seed(select_rows(summary, model=model))
+        rows = select_rows(median, model=model)
         rows = rows[rows["node"].isin([n for n in spec if (n, spec[n]) not in shown])]
         shown.extend(spec.items())
         if len(rows):
@@ -56,7 +59,7 @@ def draw_forest(
     axes[0][0].get_gridspec().set_height_ratios(lines)  # type: ignore[union-attr]
     for (model, rows), (axis,) in zip(panels, axes, strict=True):
         plotting.coefficient_forest(rows, spec=spec_from_dict(specs[model]), units=units, ax=axis)
-        axis.set_title(titles[model], loc="left")
+        axis.set_title(named[model], loc="left")
     return figure
 
 
@@ -93,36 +96,14 @@ def draw_dag(
     return figure
 
 
-def draw_calibration(
-    calibration: pd.DataFrame, *, titles: Mapping[str, str], nodes: Sequence[str]
-) -> Figure:
-    """Predicted against observed frequencies, a row per model and node, a panel per level.
-
-    Args:
-        calibration: Table ``calibration`` of the models.
-        titles: Model names to titles.
-        nodes: Ordinal nodes; of each model the first seed is drawn.
-    """
-    levels = {n: list(select_rows(calibration, node=n)["level"].unique()) for n in nodes}
-    columns = max(len(found) for found in levels.values())
-    figure, axes = new_figure(len(titles) * len(nodes), columns, panel=(1.55, 1.75))
-    places = [(node, model) for node in nodes for model in titles]
-    for row, (node, model) in zip(axes, places, strict=True):
-        rows = _first_seed(select_rows(calibration, node=node, model=model))
-        for axis, level in zip(row, levels[node], strict=False):
-            plotting.calibration_curve(rows, node=node, levels=[level], legend=False, ax=axis)
-            axis.set_xlabel(f"{node} = {level}")
-            axis.set_ylabel("")
-        for axis in row[len(levels[node]) :]:
-            axis.set_axis_off()
-        row[0].set_title(titles[model], loc="left")
-    figure.supxlabel("predicted probability", fontsize="medium")
-    figure.supylabel("observed frequency (95 % interval)", fontsize="medium")
-    return figure
-
-
-def _first_seed(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["seed"] == table["seed"].min()]
+def _median_coefficients(summary: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each model's median seed, found by the coefficients that all its seeds have."""
+    edge = ["node", "parent", "level"]
+    known = summary.assign(known=np.isfinite(summary["estimate"].astype(float)))
+    known = known[known.groupby(["model", *edge], dropna=False)["known"].transform("all")]
+    median = median_seeds(known, value="estimate", within=edge)
+    first = summary.groupby("model")["seed"].transform("min")
+    return summary[summary["seed"] == summary["model"].map(median).fillna(first)]
 
 
 def _mean_over_seeds(summary: pd.DataFrame) -> pd.DataFrame:

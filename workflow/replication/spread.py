@@ -109,11 +109,13 @@ def seeds_around(
     yield from sorted(parts, key=lambda part: (order.index(part[0]), part[2]))
 
 
-def titles_with_seeds(table: pd.DataFrame, titles: Mapping[str, str]) -> dict[str, str]:
+def titles_with_seeds(
+    table: pd.DataFrame, titles: Mapping[str, str], *, text: str = "{} seeds"
+) -> dict[str, str]:
     """Titles of the models that a table has, with their number of seeds if there are several."""
     seeds = table.groupby("model")["seed"].nunique()
     return {
-        model: title + (f", {seeds[model]} seeds" if seeds[model] > 1 else "")
+        model: title + (", " + text.format(seeds[model]) if seeds[model] > 1 else "")
         for model, title in titles.items()
         if model in seeds
     }

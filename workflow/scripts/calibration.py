@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from replication.figures_fits import draw_calibration
+from replication.figures_calibration import draw_calibration
 from replication.job import read_tables, run_script
 from replication.style import save_figure
 
