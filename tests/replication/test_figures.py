@@ -111,7 +111,8 @@ def test_every_seed_of_an_effect_is_a_point() -> None:
             "upper": [0.6, 0.7, np.nan],
         }
     )
-    figure = draw_effects(runs(effects), effects, titles=TITLES)
+    asked = {"treatment": "T", "outcome": "mRS", "at_most": 2}
+    figure = draw_effects(runs(effects), effects, titles=TITLES, effect=asked)
     points = [line for line in figure.axes[1].lines if line.get_marker() in ("o", "s")]
     assert [len(line.get_xdata()) for line in points] == [2, 2]
 

@@ -116,7 +116,8 @@ def effects(panels: int) -> Figure:
     rows = {"effect": "T on y <= 2", "population": "trial rows", "quantity": ["P0", "P1", "ATE"]}
     table = pd.DataFrame({**rows, "value": [0.5, 0.6, 0.1]}).assign(lower=0.05, upper=0.7)
     naive = table.head(1).assign(quantity="naive contrast", population="law", value=3.0)
-    return draw_effects(runs(table), pd.concat([table, naive]), titles=TITLES)
+    asked = {"treatment": "T", "outcome": "y", "at_most": 2}
+    return draw_effects(runs(table), pd.concat([table, naive]), titles=TITLES, effect=asked)
 
 
 def forecasts(panels: int) -> Figure:
@@ -179,8 +180,10 @@ def monte_carlo(panels: int) -> Figure:
     names = [f"v{i}" for i in range(panels)]
     table = pd.concat([runs(pd.DataFrame({"estimate": values})).assign(variant=v) for v in names])
     found = pd.DataFrame([{"variant": v, "model": m} for v in names for m in TITLES])
-    found = found.assign(truth=0.1, mean=0.0, bias=-0.1, sd=1.0, estimates=30, effect="x on y")
-    return draw_monte_carlo(table.assign(effect="x on y"), found, titles=TITLES, effect="x on y")
+    found = found.assign(truth=0.1, mean=0.0, bias=-0.1, sd=1.0, estimates=30, effect="x on y <= 2")
+    asked = {"treatment": "x", "outcome": "y", "at_most": 2}
+    table = table.assign(effect="x on y <= 2")
+    return draw_monte_carlo(table, found, titles=TITLES, effect=asked)
 
 
 DRAWN: tuple[Callable[[int], Figure], ...] = (

@@ -301,7 +301,7 @@ def test_the_figure_has_a_row_per_model_and_a_panel_per_variant(tmp_path: Path) 
     table = pd.concat([estimates().assign(variant=name) for name in ("ls", "nl")])
     titles = {"ls": "all linear", "interaction": "treatment by age"}
     found = summarise_cohorts(table, models=list(titles))
-    figure = draw_monte_carlo(table, found, titles=titles, effect=LABEL)
+    figure = draw_monte_carlo(table, found, titles=titles, effect=EFFECT)
     assert [axis.get_title() for axis in figure.axes] == ["variant ls", "variant nl"]
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == list(titles.values())
     said = [text.get_text() for text in figure.axes[1].texts]

@@ -172,11 +172,12 @@ def test_the_figures_have_a_panel_per_idea(drawn: dict[str, Any], known: bool) -
     titles = {"ls": "all linear"}
     patients = drawn["patients"] if known else drawn["patients"].assign(true_ite=np.nan)
     scores = drawn["scores"]
-    effects = draw_trial_effects(patients, drawn["ranking"], scores, titles=titles)
+    asked: dict[str, Any] = {"titles": titles, "effect": EFFECT}
+    effects = draw_trial_effects(patients, drawn["ranking"], scores, **asked)
     assert len(effects.axes) == (3 if known else 2)
-    assert len(draw_trial_outcomes(drawn["outcomes"], scores, titles=titles).axes) == 2
-    assert len(draw_trial_risks(drawn["risks"], scores, titles=titles).axes) == 1
-    assert len(draw_trial_benefit(patients, scores, titles=titles).axes) == 1
+    assert len(draw_trial_outcomes(drawn["outcomes"], scores, **asked).axes) == 2
+    assert len(draw_trial_risks(drawn["risks"], scores, **asked).axes) == 1
+    assert len(draw_trial_benefit(patients, scores, **asked).axes) == 1
 
 
 def test_published_numbers_stand_beside_ours(trial: pd.DataFrame) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,14 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from replication.questions import AVERAGED_ROWS, select_rows
+from replication.questions import AVERAGED_ROWS, effect_label, event_label, select_rows
 from replication.style import TRUTH, TRUTH_LINE, Look, legend_below, looks, new_figure
 
 __all__ = ["draw_effects"]
 
 
 def draw_effects(
-    estimated: pd.DataFrame, true: pd.DataFrame | None, *, titles: Mapping[str, str]
+    estimated: pd.DataFrame,
+    true: pd.DataFrame | None,
+    *,
+    titles: Mapping[str, str],
+    effect: Mapping[str, Any],
 ) -> Figure:
     """Risks in both arms and their difference: a point per seed, the truth as a line.
 
@@ -27,31 +32,31 @@ def draw_effects(
         estimated: Table ``effects`` of the models.
         true: Table ``effects`` of the generator, None without one.
         titles: Model names to titles.
+        effect: Treatment, outcome and at_most of the effect that is drawn.
     """
     rows = estimated[estimated["population"].isin(AVERAGED_ROWS)]
-    effect = rows["effect"].iloc[0]
-    treatment, outcome = effect.split(" on ")
+    event, label = event_label(effect), effect_label(effect)
     figure, axes = new_figure(1, 2, panel=(4.4, 0.5 * len(titles) + 1.6))
     panels = (
-        (axes[0][0], ("P0", "P1"), f"P({outcome}) under do({treatment} = 0 or 1)"),
-        (axes[0][1], ("ATE",), f"difference of P({outcome})\n(treated minus control)"),
+        (axes[0][0], ("P0", "P1"), f"P({event}) under do({effect['treatment']} = 0 or 1)"),
+        (axes[0][1], ("ATE",), f"difference of P({event})\n(treated minus control)"),
     )
     style = looks(titles)
-    for axis, quantities, label in panels:
+    for axis, quantities, name in panels:
         for position, model in enumerate(titles):
             for quantity in quantities:
-                found = select_rows(rows, effect=effect, model=model, quantity=quantity)
+                found = select_rows(rows, effect=label, model=model, quantity=quantity)
                 _strip(axis, found, position, style[model], hollow=quantity == "P0")
         if true is not None:
             truth = true[true["population"].isin(AVERAGED_ROWS)]
-            truth = select_rows(truth, effect=effect).set_index("quantity")
+            truth = select_rows(truth, effect=label).set_index("quantity")
             for value in truth["value"].reindex(quantities).dropna():
                 axis.axvline(value, **TRUTH)
-        axis.set_xlabel(label)
+        axis.set_xlabel(name)
         axis.set_yticks(range(len(titles)), list(titles.values()))
         axis.set_ylim(len(titles) - 0.5, -0.5)
     axes[0][1].tick_params(labelleft=False)
-    shown = select_rows(rows, effect=effect)
+    shown = select_rows(rows, effect=label)
     several = bool(shown.duplicated(["model", "quantity"]).any())
     each = ", one seed" if several else ""
     handles = [
@@ -66,7 +71,7 @@ def draw_effects(
         handles.append(Line2D([], [], color="black", lw=1.0, label="95 % interval"))
     if true is not None:
         handles.append(Line2D([], [], **TRUTH, label="truth"))
-        naive = select_rows(true, effect=effect, quantity="naive contrast")["value"]
+        naive = select_rows(true, effect=label, quantity="naive contrast")["value"]
         handles += [_mark_naive(axes[0][1], value) for value in naive]
     legend_below(figure, handles)
     return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from scipy.stats import gaussian_kde
 
-from replication.questions import select_rows
+from replication.questions import effect_label, event_label, select_rows
 from replication.style import TRUTH, TRUTH_FILL, Look, legend_below, looks, new_figure
 
 __all__ = ["draw_monte_carlo"]
@@ -26,7 +27,11 @@ _FEWEST = 20
 
 
 def draw_monte_carlo(
-    cohorts: pd.DataFrame, summary: pd.DataFrame, *, titles: Mapping[str, str], effect: str
+    cohorts: pd.DataFrame,
+    summary: pd.DataFrame,
+    *,
+    titles: Mapping[str, str],
+    effect: Mapping[str, Any],
 ) -> Figure:
     """Density of the estimates of each model over fresh cohorts, a panel per variant.
 
@@ -37,9 +42,10 @@ def draw_monte_carlo(
         cohorts: A row per variant, model and cohort.
         summary: Output of ``replication.monte_carlo_summary.summarise_cohorts``.
         titles: Model names to titles, in the order of the rows.
-        effect: The effect that is drawn.
+        effect: Treatment, outcome and at_most of the effect that is drawn.
     """
-    cohorts, summary = select_rows(cohorts, effect=effect), select_rows(summary, effect=effect)
+    label = effect_label(effect)
+    cohorts, summary = select_rows(cohorts, effect=label), select_rows(summary, effect=label)
     variants = list(dict.fromkeys(summary["variant"]))
     figure, axes = new_figure(1, len(variants), panel=(4.3, 0.62 * len(titles) + 0.7))
     style = looks(titles)
@@ -66,8 +72,7 @@ def draw_monte_carlo(
         axis.set_ylim(len(titles) - 0.45, -_HEIGHT - 0.25)
         axis.set_yticks(range(len(titles)), list(titles.values()))
         axis.tick_params(labelleft=axis is axes[0][0])
-        treatment, outcome = effect.split(" on ")
-        axis.set_xlabel(f"average effect of {treatment} on P({outcome})")
+        axis.set_xlabel(f"average effect of {effect['treatment']} on P({event_label(effect)})")
     several = f"{summary['estimates'].max():.0f} cohorts"
     legend_below(
         figure,

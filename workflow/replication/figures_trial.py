@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from replication.questions import select_rows
+from replication.questions import effect_label, event_label, select_rows
 from replication.spread import median_seeds
 from replication.style import TRUTH_FILL, TRUTH_LINE, legend_below, looks, new_figure
 
@@ -32,21 +33,23 @@ TITLE_WIDTH = 34
 """Letters of a title that fit over a panel."""
 
 
-def _median_seeds(scores: pd.DataFrame) -> dict[str, int]:
+def _median_seeds(scores: pd.DataFrame, effect: Mapping[str, Any]) -> dict[str, int]:
     """The seed of each model whose average effect is the (lower) median of its seeds."""
-    rows = select_rows(scores, metric="estimated effect")
-    rows = select_rows(rows, effect=rows["effect"].iloc[0])
+    rows = select_rows(scores, metric="estimated effect", effect=effect_label(effect))
     return median_seeds(rows, value="value", within=["effect"])
 
 
 def draw_trial_outcomes(
-    outcomes: pd.DataFrame, scores: pd.DataFrame, *, titles: Mapping[str, str]
+    outcomes: pd.DataFrame,
+    scores: pd.DataFrame,
+    *,
+    titles: Mapping[str, str],
+    effect: Mapping[str, Any],
 ) -> Figure:
     """Predicted against observed law of the outcome, a row per model, a panel per arm."""
-    outcomes, effect = _first_effect(outcomes)
-    treatment, outcome = _names(effect)
+    outcomes = select_rows(outcomes, effect=effect_label(effect))
     figure, axes = new_figure(len(titles), 2, panel=(3.6, 1.5))
-    seeds, style = _median_seeds(scores), looks(titles)
+    seeds, style = _median_seeds(scores, effect), looks(titles)
     for row, model in zip(axes, titles, strict=True):
         for arm, axis in enumerate(row):
             own = select_rows(outcomes, model=model, seed=seeds[model], arm=arm)
@@ -56,10 +59,10 @@ def draw_trial_outcomes(
             axis.plot(own["level"], own["predicted"], look.marker, color=look.colour, ms=4.5)
             axis.set_xticks(own["level"])
             axis.set_ylim(bottom=0, top=1.1 * float(outcomes["upper"].max()))
-            axis.set_title(f"{titles[model]}, {treatment} = {arm}", loc="left")
+            axis.set_title(f"{titles[model]}, {effect['treatment']} = {arm}", loc="left")
         row[0].set_ylabel("probability")
     for axis in axes[-1]:
-        axis.set_xlabel(outcome)
+        axis.set_xlabel(effect["outcome"])
     legend_below(
         figure,
         [
@@ -72,12 +75,16 @@ def draw_trial_outcomes(
 
 
 def draw_trial_risks(
-    risks: pd.DataFrame, scores: pd.DataFrame, *, titles: Mapping[str, str]
+    risks: pd.DataFrame,
+    scores: pd.DataFrame,
+    *,
+    titles: Mapping[str, str],
+    effect: Mapping[str, Any],
 ) -> Figure:
     """Predicted against observed share of good outcomes in bins, a panel per model."""
-    risks, effect = _first_effect(risks)
+    risks = select_rows(risks, effect=effect_label(effect))
     figure, axes = _panels(titles)
-    seeds, style = _median_seeds(scores), looks(titles)
+    seeds, style = _median_seeds(scores, effect), looks(titles)
     for axis, model in zip(axes, titles, strict=False):
         own = select_rows(risks, model=model, seed=seeds[model])
         look = style[model]
@@ -87,8 +94,7 @@ def draw_trial_risks(
         axis.set_xlim(0, 1)
         axis.set_ylim(0, 1)
         axis.set_title(fill(titles[model], TITLE_WIDTH), loc="left")
-    good = effect.split(" on ")[1]
-    figure.supxlabel(f"predicted P({good})", fontsize="medium")
+    figure.supxlabel(f"predicted P({event_label(effect)})", fontsize="medium")
     figure.supylabel("observed share (95 % interval)", fontsize="medium")
     return figure
 
@@ -99,13 +105,14 @@ def draw_trial_effects(
     scores: pd.DataFrame,
     *,
     titles: Mapping[str, str],
+    effect: Mapping[str, Any],
 ) -> Figure:
     """Individual effects: their law, the ranking of patients by them, and the truth if known."""
-    patients, effect = _first_effect(patients)
-    ranking, _ = _first_effect(ranking)
+    patients = select_rows(patients, effect=effect_label(effect))
+    ranking = select_rows(ranking, effect=effect_label(effect))
     known = bool(patients["true_ite"].notna().all())
     figure, axes = new_figure(len(titles), 3 if known else 2, panel=(2.9, 1.75))
-    seeds, style = _median_seeds(scores), looks(titles)
+    seeds, style = _median_seeds(scores, effect), looks(titles)
     drawn = patients[patients["seed"] == patients["model"].map(seeds)]
     low = min(drawn["ite"].min(), drawn["true_ite"].min() if known else 0.0, 0.0)
     high = max(drawn["ite"].max(), drawn["true_ite"].max() if known else 0.0)
@@ -156,18 +163,24 @@ def draw_trial_effects(
                 [], [], marker="x", ls="", color=TRUTH_LINE, ms=5, label="true mean of the group"
             ),
         ]
-    figure.suptitle(f"effect of {effect}, risk difference given covariates", fontsize="medium")
+    figure.suptitle(
+        f"effect of {effect_label(effect)}, risk difference given covariates", fontsize="medium"
+    )
     legend_below(figure, handles)
     return figure
 
 
 def draw_trial_benefit(
-    patients: pd.DataFrame, scores: pd.DataFrame, *, titles: Mapping[str, str]
+    patients: pd.DataFrame,
+    scores: pd.DataFrame,
+    *,
+    titles: Mapping[str, str],
+    effect: Mapping[str, Any],
 ) -> Figure:
     """Probability that treatment turns each patient's outcome good, with its bounds."""
-    patients, effect = _first_effect(patients)
+    patients = select_rows(patients, effect=effect_label(effect))
     figure, axes = _panels(titles)
-    seeds, style = _median_seeds(scores), looks(titles)
+    seeds, style = _median_seeds(scores, effect), looks(titles)
     for axis, model in zip(axes, titles, strict=False):
         own = select_rows(patients, model=model, seed=seeds[model]).sort_values("benefit")
         rank = np.arange(1, len(own) + 1)
@@ -176,10 +189,9 @@ def draw_trial_benefit(
         axis.plot(rank, own["benefit"], color=style[model].colour, lw=1.4)
         axis.set_title(fill(titles[model], TITLE_WIDTH), loc="left")
         axis.set_ylim(0, 1)
-    good = effect.split(" on ")[1]
     for axis in axes[: len(titles)]:
         axis.set_xlabel("patients by P(benefit)")
-    axes[0].set_ylabel(f"P({good} only if treated)")
+    axes[0].set_ylabel(f"P({event_label(effect)} only if treated)")
     legend_below(
         figure,
         [
@@ -199,13 +211,3 @@ def _panels(titles: Iterable[str]) -> tuple[Figure, list]:
     for axis in flat[count:]:
         axis.set_axis_off()
     return figure, flat
-
-
-def _first_effect(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    effect = str(table["effect"].iloc[0])
-    return select_rows(table, effect=effect), effect
-
-
-def _names(effect: str) -> tuple[str, str]:
-    treatment, _, event = effect.partition(" on ")
-    return treatment, event.partition(" <= ")[0]

@@ -26,6 +26,7 @@ __all__ = [
     "effect_label",
     "effect_rows",
     "estimate_row",
+    "event_label",
     "grid",
     "joint_rows",
     "odds_ratio_label",
@@ -76,8 +77,13 @@ def query_label(do: Mapping[str, float]) -> str:
 
 
 def effect_label(effect: Mapping[str, Any]) -> str:
-    """``"T on mRS_3m <= 2"``."""
-    return f"{effect['treatment']} on {effect['outcome']} <= {effect['at_most']}"
+    """``"T on mRS_3m <= 2"``, from which no part can be read back: names may hold `` on ``."""
+    return f"{effect['treatment']} on {event_label(effect)}"
+
+
+def event_label(effect: Mapping[str, Any]) -> str:
+    """The event whose probability is averaged, ``"mRS_3m <= 2"``."""
+    return f"{effect['outcome']} <= {effect['at_most']}"
 
 
 def odds_ratio_label(question: Mapping[str, Any]) -> str:

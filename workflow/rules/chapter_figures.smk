@@ -82,6 +82,7 @@ rule trial_outcomes:
         runtime=10,
     params:
         titles=titles_of,
+        effect=effect_of,
         code=code_hash("trial_outcomes"),
     script:
         "../scripts/trial_outcomes.py"
@@ -110,6 +111,7 @@ rule trial_risks:
         runtime=10,
     params:
         titles=titles_of,
+        effect=effect_of,
         code=code_hash("trial_risks"),
     script:
         "../scripts/trial_risks.py"
@@ -139,6 +141,7 @@ rule trial_effects:
         runtime=10,
     params:
         titles=titles_of,
+        effect=effect_of,
         code=code_hash("trial_effects"),
     script:
         "../scripts/trial_effects.py"
@@ -167,6 +170,7 @@ rule trial_benefit:
         runtime=10,
     params:
         titles=titles_of,
+        effect=effect_of,
         code=code_hash("trial_benefit"),
     script:
         "../scripts/trial_benefit.py"

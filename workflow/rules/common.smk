@@ -150,6 +150,11 @@ def titles_of(wildcards):
     return {name: model.title for name, model in experiment_of(wildcards).models.items()}
 
 
+def effect_of(wildcards):
+    """The average effect that figures draw: the first one that is asked for."""
+    return dict(experiment_of(wildcards).effects[0])
+
+
 def units_of(wildcards):
     return dict(experiment_of(wildcards).units)
 

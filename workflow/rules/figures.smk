@@ -243,6 +243,7 @@ rule effects:
         runtime=10,
     params:
         titles=titles_of,
+        effect=effect_of,
         code=code_hash("effects"),
     script:
         "../scripts/effects.py"

@@ -94,7 +94,7 @@ rule monte_carlo_figure:
             name: experiment_of(wildcards).models[name].title
             for name in monte_carlo_of(wildcards).models
         },
-        effects=lambda wildcards: experiment_of(wildcards).questions["effects"],
+        effect=effect_of,
         code=code_hash("monte_carlo_figure"),
     script:
         "../scripts/monte_carlo_figure.py"

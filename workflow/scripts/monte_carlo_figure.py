@@ -1,11 +1,10 @@
 """Draw how the average effects of all models lie around the truth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from replication.figures_monte_carlo import draw_monte_carlo
 from replication.job import read_csv, run_script
-from replication.questions import effect_label
 from replication.style import save_figure
 
 
@@ -14,13 +13,12 @@ def monte_carlo_figure(
     cohorts: str,
     summary: str,
     titles: Mapping[str, str],
-    effects: Sequence[Mapping[str, Any]],
+    effect: Mapping[str, Any],
     png: str,
     pdf: str,
 ) -> None:
-    """Write the figure of the first effect in both formats."""
-    label = effect_label(effects[0])
-    figure = draw_monte_carlo(read_csv(cohorts), read_csv(summary), titles=titles, effect=label)
+    """Write the figure of an effect in both formats."""
+    figure = draw_monte_carlo(read_csv(cohorts), read_csv(summary), titles=titles, effect=effect)
     save_figure(figure, png=png, pdf=pdf)
 
 

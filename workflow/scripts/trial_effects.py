@@ -1,6 +1,7 @@
 """Draw individual effects in the trial, and how they rank its patients."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from replication.figures_trial import draw_trial_effects
 from replication.job import read_tables, run_script
@@ -13,12 +14,17 @@ def trial_effects(
     ranking: Sequence[str],
     scores: Sequence[str],
     titles: Mapping[str, str],
+    effect: Mapping[str, Any],
     png: str,
     pdf: str,
 ) -> None:
     """Write the figure in both formats."""
     figure = draw_trial_effects(
-        read_tables(patients), read_tables(ranking), read_tables(scores), titles=titles
+        read_tables(patients),
+        read_tables(ranking),
+        read_tables(scores),
+        titles=titles,
+        effect=effect,
     )
     save_figure(figure, png=png, pdf=pdf)
 
