@@ -12,9 +12,8 @@ from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 import tramdag as td
+from replication.figures_patients import draw_trial_benefit, draw_trial_effects
 from replication.figures_trial import (
-    draw_trial_benefit,
-    draw_trial_effects,
     draw_trial_outcomes,
     draw_trial_risks,
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib
@@ -34,6 +35,7 @@ __all__ = [
     "axis_label",
     "legend_below",
     "looks",
+    "model_panels",
     "new_blocks",
     "new_figure",
     "save_figure",
@@ -52,6 +54,9 @@ TRUTH: dict[str, Any] = {"color": TRUTH_LINE, "ls": (0, (3, 2)), "lw": 1.3, "zor
 
 REFERENCE: dict[str, Any] = {"color": "0.6", "ls": "-", "lw": 0.9, "zorder": 1}
 """How the line is drawn on which a perfect answer would lie."""
+
+_TITLE_WIDTH = 34
+"""Letters of a title that fit over the panel of a model."""
 
 _SETTINGS: Any = {
     "font.size": 9,
@@ -114,6 +119,25 @@ def new_figure(
         layout="constrained",
     )
     return figure, axes.tolist()
+
+
+def model_panels(titles: Mapping[str, str], *, ylabel: str) -> tuple[Figure, dict[str, Axes]]:
+    """A panel per model with its title, at most three side by side.
+
+    Args:
+        titles: Model names to titles.
+        ylabel: Name of the vertical axis, which stands at the first panel of each row.
+    """
+    columns = min(3, len(titles))
+    figure, axes = new_figure(-(-len(titles) // columns), columns, panel=(2.9, 2.4))
+    flat = [axis for row in axes for axis in row]
+    for axis in flat[len(titles) :]:
+        axis.set_axis_off()
+    for axis, title in zip(flat, titles.values(), strict=False):
+        axis.set_title(fill(title, _TITLE_WIDTH), loc="left")
+    for row in axes:
+        row[0].set_ylabel(ylabel)
+    return figure, dict(zip(titles, flat, strict=False))
 
 
 def new_blocks(

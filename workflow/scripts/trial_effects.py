@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from replication.figures_trial import draw_trial_effects
+from replication.figures_patients import draw_trial_effects
 from replication.job import read_tables, run_script
 from replication.style import save_figure
 
