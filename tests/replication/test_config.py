@@ -9,7 +9,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from replication.config import ConfigError, complete_config, load_schema
+from replication.config import ConfigError, check_known, complete_config, load_schema
 
 CONFIG = Path(__file__).parents[2] / "workflow" / "config"
 
@@ -139,3 +139,12 @@ def fields(schema: dict[str, Any], place: str = "") -> list[tuple[str, dict[str,
     for name, field in schema.get("$defs", {}).items():
         found += [(f"$defs.{name}", field), *fields(field, f"$defs.{name}")]
     return found
+
+
+def test_a_name_that_is_not_known_is_named_with_those_that_are() -> None:
+    check_known("ls", ["ls", "interaction"], where="a.b", what="model")
+    wrong = r"^a\.b: 'lss' is no model; such are ls, interaction\. Did you mean 'ls'\?$"
+    with pytest.raises(ConfigError, match=wrong):
+        check_known("lss", ["ls", "interaction"], where="a.b", what="model")
+    with pytest.raises(ConfigError, match="such are none"):
+        check_known("lss", [], where="a.b", what="model")

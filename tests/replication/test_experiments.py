@@ -143,7 +143,7 @@ def test_a_file_that_is_not_there_is_named() -> None:
     ],
 )
 def test_a_question_about_an_unknown_column_is_refused(entry: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=r"'x9' is no node of the model 'm'; nodes are x1, x2"):
+    with pytest.raises(ConfigError, match=r"'x9' is no node of the model 'm'; such are x1, x2"):
         load(**entry)
 
 
@@ -279,7 +279,7 @@ def test_a_new_figure_without_its_study_is_refused(figure: str) -> None:
 
 
 def test_an_unknown_name_in_only_is_refused() -> None:
-    with pytest.raises(ConfigError, match="'f' is no experiment; allowed are e"):
+    with pytest.raises(ConfigError, match="'f' is no experiment; such are e"):
         load(top={"only": ["f"]})
 
 

@@ -62,7 +62,7 @@ def load(spec: dict[str, Any] = SPEC, **entry: Any) -> Experiment:
             ({"counterfactuals": {"curves": [CURVE | change]}}, rf"curves\[0\]\.{message}")
             for change, message in (
                 ({"intervene": "xx"}, r"intervene: 'xx' is no node .* Did you mean 'x'"),
-                ({"node": "z"}, r"node: 'z' is no node of the model 'first'; nodes are x, late"),
+                ({"node": "z"}, r"node: 'z' is no node of the model 'first'; such are x, late"),
                 ({"observation": ROW | {"z": 1}}, r"observation: 'z' is no node"),
                 ({"observation": {"x": 1}}, r"observation: there is no value of 'late'"),
                 ({"observation": ROW | {"t": 2}}, r"observation\.t: 2 is no value of 't'"),

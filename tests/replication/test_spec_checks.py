@@ -45,8 +45,8 @@ CYCLE = {"a": {"kind": "continuous", "parents": {"b": "ls"}}} | {
 }
 
 REFUSED = [
-    (continuous(parents={"aa": "ls"}), r"spec\.y\.parents: 'aa' is no node; nodes are a, b, t, y"),
-    (ordinal(LS | {"parents": ["a", "z"]}), r"spec\.y\.terms: 'z' is no node; nodes are"),
+    (continuous(parents={"aa": "ls"}), r"spec\.y\.parents: 'aa' is no node; such are a, b, t, y"),
+    (ordinal(LS | {"parents": ["a", "z"]}), r"spec\.y\.terms: 'z' is no node; such are"),
     (ordinal(VC | {"by": ["age"]}), r"spec\.y\.terms: 'age' is no node"),
     (CYCLE, r"spec: the graph has a cycle, (a -> b -> a|b -> a -> b); .* remove one"),
     (continuous(parents={"y": "ls"}), r"the graph has a cycle, y -> y"),

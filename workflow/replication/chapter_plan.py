@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from replication.config import ConfigError, did_you_mean
+from replication.config import ConfigError, check_known
 from replication.spec_checks import Spec, parents_of
 
 __all__ = ["Ladder", "check_chapter", "load_ladder"]
@@ -67,11 +67,7 @@ def load_ladder(
     where = f"experiments.{name}.ladder"
     if "file" not in entry["data"]:
         raise ConfigError(f"{where}: cross-validation needs data.file, whose rows it folds.")
-    if plan["base"] not in exact:
-        raise ConfigError(
-            f"{where}.base: {plan['base']!r} is no model that is solved exactly; such are "
-            f"{', '.join(exact) or 'none'}.{did_you_mean(plan['base'], exact)}"
-        )
+    check_known(plan["base"], exact, where=f"{where}.base", what="model that is solved exactly")
     asked = {key: plan[key] for key in ("treatment", "outcome") if key in plan}
     fitting = [effect for effect in entry["effects"] if asked.items() <= effect.items()]
     if not fitting:
@@ -97,20 +93,13 @@ def load_ladder(
 
 
 def _check_names(ladder: Ladder, spec: Spec, *, where: str, model: str) -> None:
-    if ladder.outcome not in spec or spec[ladder.outcome]["kind"] != "ordinal":
-        ordinal = [name for name, node in spec.items() if node["kind"] == "ordinal"]
-        raise ConfigError(
-            f"{where}.outcome: {ladder.outcome!r} is no ordinal node of the model {model!r}; such "
-            f"are {', '.join(ordinal) or 'none'}."
-        )
+    ordinal = [name for name, node in spec.items() if node["kind"] == "ordinal"]
+    what = f"ordinal node of the model {model!r}"
+    check_known(ladder.outcome, ordinal, where=f"{where}.outcome", what=what)
     parents = parents_of(spec[ladder.outcome])
-    for key, name in (("treatment", ladder.treatment), ("modifier", ladder.modifier)):
-        if name not in parents:
-            raise ConfigError(
-                f"{where}.{key}: {name!r} is no parent of {ladder.outcome!r} in the model "
-                f"{model!r}; parents are {', '.join(parents) or 'none'}."
-                f"{did_you_mean(name, parents)}"
-            )
+    what = f"parent of {ladder.outcome!r} in the model {model!r}"
+    check_known(ladder.treatment, parents, where=f"{where}.treatment", what=what)
+    check_known(ladder.modifier, parents, where=f"{where}.modifier", what=what)
     if spec[ladder.modifier]["kind"] != "continuous":
         raise ConfigError(
             f"{where}.modifier: {ladder.modifier!r} is ordinal in the model {model!r}; a curve of "

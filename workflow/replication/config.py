@@ -15,7 +15,14 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
-__all__ = ["SCHEMA_FILE", "ConfigError", "complete_config", "did_you_mean", "load_schema"]
+__all__ = [
+    "SCHEMA_FILE",
+    "ConfigError",
+    "check_known",
+    "complete_config",
+    "did_you_mean",
+    "load_schema",
+]
 
 SCHEMA_FILE = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
 
@@ -121,3 +128,23 @@ def did_you_mean(name: object, allowed: Iterable[object]) -> str:
     """``" Did you mean 'age'?"`` when one allowed name is close, else an empty string."""
     close = difflib.get_close_matches(str(name), [str(key) for key in allowed], n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def check_known(name: str, known: Iterable[str], *, where: str, what: str) -> None:
+    """Refuse a name that is not among the known ones.
+
+    Args:
+        name: The name.
+        known: Those that are allowed.
+        where: Its place in the configuration, for the message.
+        what: What each of the known ones is, such as ``"node"``.
+
+    Raises:
+        ConfigError: It is not among them.
+    """
+    known = list(known)
+    if name not in known:
+        raise ConfigError(
+            f"{where}: {name!r} is no {what}; such are {', '.join(known) or 'none'}."
+            f"{did_you_mean(name, known)}"
+        )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from replication.chunks import chunks
-from replication.config import ConfigError
+from replication.config import ConfigError, check_known
 
 __all__ = ["Coverage", "load_coverage"]
 
@@ -56,11 +56,7 @@ def load_coverage(
     where = f"experiments.{name}.coverage"
     if "process" not in entry["data"]:
         raise ConfigError(f"{where}: fresh data sets need a process to draw them from.")
-    if study["model"] not in exact:
-        raise ConfigError(
-            f"{where}.model: {study['model']!r} is no model that is solved exactly; such are "
-            f"{', '.join(exact) or 'none'}."
-        )
+    check_known(study["model"], exact, where=f"{where}.model", what="model that is solved exactly")
     if entry["effects"] and "trial" not in entry["data"]:
         raise ConfigError(
             f"{where}: the average effect needs a fixed population, data.trial; got none."

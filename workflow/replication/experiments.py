@@ -14,7 +14,7 @@ from typing import Any
 from replication.baseline_checks import check_baseline
 from replication.chapter_plan import Ladder, check_chapter, load_ladder
 from replication.chunks import chunk_label, chunks, seeds_of
-from replication.config import ConfigError
+from replication.config import ConfigError, check_known
 from replication.coverage_plan import Coverage, load_coverage
 from replication.monte_carlo_plan import MonteCarlo, load_monte_carlo
 from replication.question_checks import check_figures, check_questions
@@ -184,11 +184,8 @@ def load_experiments(config: Mapping[str, Any]) -> dict[str, Experiment]:
         ConfigError: A name, a file or a combination is not allowed; the message names it.
     """
     entries = config["experiments"]
-    unknown = sorted(set(config["only"]) - set(entries))
-    if unknown:
-        raise ConfigError(
-            f"only: {unknown[0]!r} is no experiment; allowed are {', '.join(sorted(entries))}."
-        )
+    for name in config["only"]:
+        check_known(name, sorted(entries), where="only", what="experiment")
     names = config["only"] or list(entries)
     return {name: _experiment(name, entries[name], config) for name in names}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from replication.chunks import chunks
-from replication.config import ConfigError, did_you_mean
+from replication.config import ConfigError, check_known
 from replication.spec_checks import Spec, ancestors, parents_of
 
 __all__ = ["MonteCarlo", "Variant", "load_monte_carlo"]
@@ -77,11 +77,7 @@ def load_monte_carlo(
     if not entry["effects"]:
         raise ConfigError(f"{where}: the study is about average effects; add some to `effects`.")
     for model in study["models"]:
-        if model not in entry["models"]:
-            raise ConfigError(
-                f"{where}.models: {model!r} is no model of the experiment; such are "
-                f"{', '.join(entry['models'])}.{did_you_mean(model, entry['models'])}"
-            )
+        check_known(model, entry["models"], where=f"{where}.models", what="model of the experiment")
         for effect in entry["effects"]:
             _check_no_mediator(entry["models"][model]["spec"], effect, where=f"{where}.models")
     own = {"arguments": entry["data"]["arguments"], "trial": entry["data"].get("trial")}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from replication.config import ConfigError, did_you_mean
+from replication.config import ConfigError, check_known
 
 if TYPE_CHECKING:
     from replication.experiments import Experiment
@@ -55,12 +55,8 @@ def load_named_figures(
     found = {}
     for name, entry in config["named_figures"].items():
         where = f"named_figures.{name}"
-        if entry["experiment"] not in config["experiments"]:
-            known = config["experiments"]
-            raise ConfigError(
-                f"{where}.experiment: {entry['experiment']!r} is no experiment; allowed are "
-                f"{', '.join(known)}.{did_you_mean(entry['experiment'], known)}"
-            )
+        known = config["experiments"]
+        check_known(entry["experiment"], known, where=f"{where}.experiment", what="experiment")
         if entry["experiment"] not in experiments:
             continue
         drawn = experiments[entry["experiment"]].figures

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from replication.config import ConfigError, did_you_mean
+from replication.config import ConfigError, check_known
 from replication.spec_checks import Spec, ancestors, parents_of, terms_of
 
 if TYPE_CHECKING:
@@ -54,11 +54,8 @@ def _entries(experiment: Experiment) -> Iterator[tuple[str, int, Mapping[str, An
 
 def _check_columns(experiment: Experiment, model: str, spec: Spec) -> None:
     for place, name in _named_columns(experiment):
-        if name not in spec:
-            raise ConfigError(
-                f"experiments.{experiment.name}.{place}: {name!r} is no node of the model "
-                f"{model!r}; nodes are {', '.join(spec)}.{did_you_mean(name, spec)}"
-            )
+        where = f"experiments.{experiment.name}.{place}"
+        check_known(name, spec, where=where, what=f"node of the model {model!r}")
 
 
 def _named_columns(experiment: Experiment) -> Iterator[tuple[str, str]]:

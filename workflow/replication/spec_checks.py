@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from replication.config import ConfigError, did_you_mean
+from replication.config import ConfigError, check_known
 
 __all__ = ["ancestors", "check_spec", "parents_of", "terms_of"]
 
@@ -66,11 +66,7 @@ def check_spec(spec: Spec, *, where: str) -> None:
         _check_distinct(node, where=f"{where}.{name}.terms")
         key = "terms" if node.get("terms") else "parents"
         for parent in parents_of(node):
-            if parent not in spec:
-                raise ConfigError(
-                    f"{where}.{name}.{key}: {parent!r} is no node; nodes are {', '.join(spec)}."
-                    f"{did_you_mean(parent, spec)}"
-                )
+            check_known(parent, spec, where=f"{where}.{name}.{key}", what="node")
     try:
         TopologicalSorter({name: parents_of(node) for name, node in spec.items()}).prepare()
     except CycleError as error:
