@@ -90,6 +90,20 @@ def test_a_missing_path_is_named(paths: dict[str, str], key: str) -> None:
         with_own_cohort(RUN | paths)
 
 
+@pytest.mark.parametrize(
+    ("misspelt", "meant"), [("cohrot", "cohort"), ("trail", "trial"), ("specs", "spec")]
+)
+def test_a_misspelt_key_is_named_whatever_else_is_missing(
+    paths: dict[str, str], misspelt: str, meant: str
+) -> None:
+    paths[misspelt] = paths.pop(meant)
+    message = f"unknown key '{misspelt}'.*Did you mean '{meant}'"
+    with pytest.raises(ConfigError, match=message):
+        load(paths)
+    with pytest.raises(ConfigError, match=message):
+        load({misspelt: paths[misspelt]})
+
+
 @pytest.mark.parametrize("key", ["cohort", "trial", "spec"])
 def test_a_path_to_nowhere_is_named(paths: dict[str, str], key: str) -> None:
     paths[key] += "x"

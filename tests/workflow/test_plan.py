@@ -61,6 +61,13 @@ def test_a_misspelt_setting_on_the_command_line_stops_too(snakemake: Run) -> Non
     assert "Did you mean 'device'?" in said
 
 
+def test_a_misspelt_cohort_stops_too(snakemake: Run, project: Path) -> None:
+    for paths in (["cohrot=x.csv"], ["cohrot=x.csv", "spec=spec.yaml"]):
+        planned = snakemake("--cores", "1", "--dry-run", "--config", *paths, "--", "all")
+        assert planned.returncode == 1
+        assert "Did you mean 'cohort'?" in planned.stdout + planned.stderr
+
+
 def test_an_unknown_parent_stops_before_any_job(snakemake: Run, project: Path) -> None:
     node = {"kind": "continuous", "parents": {"xx1": "ls"}}
     models = {"ci": {"spec": {"x2": node}}}

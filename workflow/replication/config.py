@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator, ValidationError
 __all__ = [
     "SCHEMA_FILE",
     "ConfigError",
+    "check_keys",
     "check_known",
     "complete_config",
     "did_you_mean",
@@ -60,6 +61,16 @@ def complete_config(
     complete: dict[str, Any] = copy.deepcopy(dict(config))
     _fill_defaults(complete, schema, root=schema)
     return complete
+
+
+def check_keys(config: Mapping[str, Any]) -> None:
+    """Refuse a key that the top level of a configuration does not have.
+
+    Raises:
+        ConfigError: There is one; the message says which was meant.
+    """
+    known = dict.fromkeys(load_schema()["properties"], {})
+    complete_config(config, schema={"properties": known, "additionalProperties": False})
 
 
 def _explain(error: ValidationError) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from replication.config import ConfigError, complete_config, did_you_mean
+from replication.config import ConfigError, check_keys, complete_config, did_you_mean
 from replication.experiments import is_exact
 
 __all__ = ["RESULTS", "with_own_cohort"]
@@ -42,6 +42,8 @@ def with_own_cohort(config: Mapping[str, Any]) -> dict[str, Any]:
     paths = {key: config.pop(key) for key in _PATHS if config.get(key) is not None}
     if not paths:
         return config
+    # a misspelt key is no missing path
+    check_keys(config)
     for key, what in (("cohort", "a CSV file with the observed rows"), ("spec", "a YAML file")):
         if key not in paths:
             raise ConfigError(
