@@ -86,7 +86,7 @@ def test_seeds_are_cut_into_jobs_and_none_is_lost() -> None:
 
 def test_an_exact_model_on_a_frozen_file_has_one_seed(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
-    file.touch()
+    file.write_text("x1,x2\n0,0\n1,1\n2,2\n", encoding="utf-8")
     data = {"file": str(file)}
     assert load(LINEAR, data=data, model={"seeds": 7}).models["m"].seeds == (0,)
     assert load(NETWORK, data=data, model={"seeds": 7}).models["m"].seeds == tuple(range(7))
@@ -285,7 +285,7 @@ def test_an_unknown_name_in_only_is_refused() -> None:
 
 def test_a_cohort_of_ones_own_has_no_truth(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
-    file.touch()
+    file.write_text("x1,x2\n0,0\n1,1\n2,2\n", encoding="utf-8")
     assert not load(data={"file": str(file)}).data.has_truth
     assert load().data.has_truth
 

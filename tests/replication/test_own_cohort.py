@@ -22,6 +22,7 @@ ENTRY: dict[str, Any] = {
     "effects": [{"treatment": "drug", "outcome": "pain", "at_most": 1}],
     "ladder": {"base": "ls", "modifier": "age"},
 }
+ROWS = "age,drug,pain\n" + "".join(f"{60 + i},{i % 2},{i % 3}\n" for i in range(12))
 RUN = {"run": {"complete": True}, "experiments": {}}
 
 
@@ -29,7 +30,7 @@ RUN = {"run": {"complete": True}, "experiments": {}}
 def paths(tmp_path: Path) -> dict[str, str]:
     files = {"cohort": "My Cohort.csv", "trial": "rct.csv", "spec": "spec.yaml"}
     for key in ("cohort", "trial"):
-        (tmp_path / files[key]).write_text("age,drug,pain\n60,0,1\n", encoding="utf-8")
+        (tmp_path / files[key]).write_text(ROWS, encoding="utf-8")
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(ENTRY), encoding="utf-8")
     return {key: str(tmp_path / name) for key, name in files.items()}
 
@@ -114,7 +115,7 @@ def test_a_path_to_nowhere_is_named(paths: dict[str, str], key: str) -> None:
 def test_a_missing_column_is_named(paths: dict[str, str]) -> None:
     Path(paths["cohort"]).write_text("age,drugs,pain\n60,0,1\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"no column 'drug'.*Did you mean 'drugs'"):
-        with_own_cohort(RUN | paths)
+        load(paths)
 
 
 def test_a_specification_has_models_and_no_data(paths: dict[str, str]) -> None:
@@ -187,7 +188,7 @@ def test_effects_that_are_nothing_are_named(paths: dict[str, str]) -> None:
 def test_a_file_that_is_no_text_is_named(paths: dict[str, str]) -> None:
     Path(paths["cohort"]).write_bytes("âge,drug,pain\n60,0,1\n".encode("latin-1"))
     with pytest.raises(ConfigError, match=r"cohort: .* is no text in UTF-8"):
-        with_own_cohort(RUN | paths)
+        load(paths)
     Path(paths["spec"]).write_text("models: {ls: [", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"spec: .* is no YAML"):
         with_own_cohort(RUN | paths)

@@ -131,6 +131,22 @@ def test_a_cohort_of_ones_own_is_planned_by_its_paths(snakemake: Run, project: P
         assert "experiment=stroke-nl" not in planned.stdout
 
 
+def test_a_trial_without_outcomes_calibrates_nothing(snakemake: Run, project: Path) -> None:
+    paths = [*own_cohort(project), "trial=trial.csv"]
+    (project / "trial.csv").write_text("Age,mRS_pre,NIHSSa\n70,0,9.5\n", encoding="utf-8")
+    target = "results/cohorts/obs/diagnose/obs/ls/0/calibration.csv"
+    options = ("--cores", "1", "--dry-run", "--config", *paths, "--", target)
+    refused = snakemake(*options)
+    assert "trial: 'trial.csv' has no column 'T'" in refused.stdout + refused.stderr
+    spec = project / "spec.yaml"
+    spec.write_text(spec.read_text() + "validation: false\n", encoding="utf-8")
+    planned = snakemake(*options)
+    assert planned.returncode == 0, planned.stderr
+    (job,) = [part for part in planned.stdout.split("rule ") if part.startswith("diagnose:")]
+    assert "data/magic-mrclean/nl/obs.csv" in job
+    assert "trial.csv" not in job
+
+
 def test_a_cohort_without_a_specification_stops_before_any_job(snakemake: Run) -> None:
     paths = "cohort=data/magic-mrclean/nl/obs.csv"
     planned = snakemake("--cores", "1", "--dry-run", "--config", paths, "--", "all")

@@ -69,7 +69,7 @@ def check_keys(config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: There is one; the message says which was meant.
     """
-    known = dict.fromkeys(load_schema()["properties"], {})
+    known: dict[str, Any] = {key: {} for key in load_schema()["properties"]}
     complete_config(config, schema={"properties": known, "additionalProperties": False})
 
 

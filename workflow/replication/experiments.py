@@ -14,6 +14,7 @@ from typing import Any
 from replication.baseline_checks import check_baseline
 from replication.chapter_plan import Ladder, check_chapter, load_ladder
 from replication.chunks import chunk_label, chunks, seeds_of
+from replication.cohort_checks import check_cohort
 from replication.config import ConfigError, check_known
 from replication.coverage_plan import Coverage, load_coverage
 from replication.monte_carlo_plan import MonteCarlo, load_monte_carlo
@@ -281,6 +282,8 @@ def _experiment(name: str, entry: Mapping[str, Any], config: Mapping[str, Any]) 
     )
     check_questions(experiment)
     check_figures(experiment)
+    if not data.has_truth:
+        check_cohort(experiment)
     return experiment
 
 

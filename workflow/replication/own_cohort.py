@@ -6,7 +6,6 @@ the stroke chapter. Plain Python, as in :mod:`replication.experiments`.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from replication.config import ConfigError, check_keys, complete_config, did_you_mean
+from replication.config import ConfigError, check_keys, complete_config
 from replication.experiments import is_exact
 
 __all__ = ["RESULTS", "with_own_cohort"]
@@ -35,8 +34,7 @@ def with_own_cohort(config: Mapping[str, Any]) -> dict[str, Any]:
         config: The merged configuration, before its schema is checked.
 
     Raises:
-        ConfigError: A path is missing or leads nowhere, the specification says data, or a file
-            lacks a column.
+        ConfigError: A path is missing or leads nowhere, or the specification is none.
     """
     config = dict(config)
     paths = {key: config.pop(key) for key in _PATHS if config.get(key) is not None}
@@ -89,17 +87,10 @@ def _entry(name: str, paths: Mapping[str, str]) -> dict[str, Any]:
         for model in entry["models"].values()
         if isinstance(model, dict) and isinstance(model.get("spec"), dict)
     ]
-    _check_header("cohort", paths["cohort"], {column for spec in specs for column in spec})
     data = {"file": paths["cohort"]}
     effects = [e for e in entry.get("effects", ()) if isinstance(e, dict)]
     if "trial" in paths:
         data["trial"] = paths["trial"]
-        treatments = {e["treatment"] for e in effects if "treatment" in e}
-        needed = {column for spec in specs for column in spec}
-        if not (entry.get("validation", True) and effects):
-            # a population to average over needs no treatment and no outcome
-            needed -= treatments | {e["outcome"] for e in effects if "outcome" in e}
-        _check_header("trial", paths["trial"], needed)
     defaults: dict[str, Any] = {
         "title": f"Cohort {name}",
         "validation": bool("trial" in paths and effects),
@@ -123,20 +114,3 @@ def _figures(entry: Mapping[str, Any], specs: Iterable[Mapping[str, Any]]) -> li
     if entry["validation"]:
         figures += ["trial_benefit", "trial_effects", "trial_outcomes", "trial_risks"]
     return sorted(figures)
-
-
-def _check_header(key: str, path: str, needed: set[str]) -> None:
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            header = next(csv.reader(file), [])
-    except UnicodeDecodeError:
-        raise ConfigError(
-            f"{key}: {path!r} is no text in UTF-8; write it again in that encoding."
-        ) from None
-    missing = sorted(needed - set(header))
-    if missing:
-        raise ConfigError(
-            f"{key}: {path!r} has no column {missing[0]!r}; the models need "
-            f"{', '.join(sorted(needed))}, the file has {', '.join(header) or 'no header'}."
-            f"{did_you_mean(missing[0], header)}"
-        )

@@ -116,9 +116,12 @@ def diagnosed(name):
 
 
 def calibration_file(wildcards):
-    """The rows of the trial, else those of the training file; None if each seed has its own."""
-    data = experiment_of(wildcards).data
-    return data.trial or data.file
+    """Rows with outcomes that no model has seen, else the training file; None if seeds differ.
+
+    A trial that is no validation may lack the outcomes.
+    """
+    experiment = experiment_of(wildcards)
+    return experiment.data.trial if experiment.validation else experiment.data.file
 
 
 def specs_of(wildcards, *, exact=False):
