@@ -191,7 +191,10 @@ def test_tables_and_scorecard_follow_from_the_parts(results: Path, tmp_path: Pat
     assert "SMOKE RUN" in (tmp_path / "l1.md").read_text(encoding="utf-8")
 
     script("scorecard")(
-        claims=[str(ROOT / "workflow" / "config" / "claims" / "vaca.yaml")],
+        claims=[
+            str(ROOT / "workflow" / "config" / "claims" / f"{chapter}.yaml")
+            for chapter in ("vaca", "carefl")
+        ],
         tidy=tidy,
         experiments=["mixed-exp", "vaca"],
         run="a test",
