@@ -180,7 +180,16 @@ def monte_carlo(panels: int) -> Figure:
     names = [f"v{i}" for i in range(panels)]
     table = pd.concat([runs(pd.DataFrame({"estimate": values})).assign(variant=v) for v in names])
     found = pd.DataFrame([{"variant": v, "model": m} for v in names for m in TITLES])
-    found = found.assign(truth=0.1, mean=0.0, bias=-0.1, sd=1.0, estimates=30, effect="x on y <= 2")
+    found = found.assign(
+        truth=0.1,
+        mean=0.0,
+        bias=-0.1,
+        bias_error=0.02,
+        sd=1.0,
+        sd_error=0.1,
+        estimates=30,
+        effect="x on y <= 2",
+    )
     asked = {"treatment": "x", "outcome": "y", "at_most": 2}
     table = table.assign(effect="x on y <= 2")
     return draw_monte_carlo(table, found, titles=TITLES, effect=asked)

@@ -297,6 +297,31 @@ def test_a_model_without_intervals_says_so() -> None:
     assert row["note"] == "no interval: networks in mRS_3m"
 
 
+def test_numbers_have_errors_where_there_are_and_no_negative_zero() -> None:
+    table = estimates()
+    found = summarise_cohorts(table, models=["ls", "interaction"])
+    found["bias"], found["bias_error"] = [-1e-6, 1e-6], 0.0018
+    found.loc[1, ["sd", "sd_error"]] = np.nan
+    titles = {"ls": "all linear", "interaction": "treatment by age"}
+    figure = draw_monte_carlo(table, found, titles=titles, effect=EFFECT)
+    (first, second) = (text.get_text().split("\n") for text in figure.axes[0].texts)
+    assert first[0] == second[0] == "bias +0.0000 ± 0.0018"
+    assert second[1] == "sd unknown"
+
+
+def test_the_numbers_stand_beside_the_panel_and_above_no_tick() -> None:
+    table = pd.concat([estimates().assign(variant=name) for name in ("ls", "nl")])
+    titles = {"ls": "all linear", "interaction": "treatment by age"}
+    found = summarise_cohorts(table, models=list(titles))
+    figure = draw_monte_carlo(table, found, titles=titles, effect=EFFECT)
+    figure.draw_without_rendering()
+    left, right = figure.axes
+    for axis in (left, right):
+        for text in axis.texts:
+            assert text.get_window_extent().x0 > axis.get_window_extent().x1
+    assert max(t.get_window_extent().x1 for t in left.texts) < right.get_window_extent().x0
+
+
 def test_the_figure_has_a_row_per_model_and_a_panel_per_variant(tmp_path: Path) -> None:
     table = pd.concat([estimates().assign(variant=name) for name in ("ls", "nl")])
     titles = {"ls": "all linear", "interaction": "treatment by age"}
@@ -305,5 +330,9 @@ def test_the_figure_has_a_row_per_model_and_a_panel_per_variant(tmp_path: Path) 
     assert [axis.get_title() for axis in figure.axes] == ["variant ls", "variant nl"]
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == list(titles.values())
     said = [text.get_text() for text in figure.axes[1].texts]
-    assert said[0].startswith(f"bias {found['bias'][0]:+.3f}")
+    first = found.iloc[0]
+    assert said[0] == (
+        f"bias {first['bias']:+.4f} ± {first['bias_error']:.4f}\n"
+        f"sd {first['sd']:.4f} ± {first['sd_error']:.4f}"
+    )
     save_figure(figure, png=str(tmp_path / "m.png"), pdf=str(tmp_path / "m.pdf"))

@@ -35,8 +35,9 @@ def draw_monte_carlo(
 ) -> Figure:
     """Density of the estimates of each model over fresh cohorts, a panel per variant.
 
-    Below each density stand the mean and the range of one standard deviation on both sides, with
-    bias and standard deviation as numbers. All densities have the same area.
+    Below each density stand the mean and the range of one standard deviation on both sides, and
+    beside it bias and standard deviation as numbers with their Monte Carlo standard errors. All
+    densities have the same area.
 
     Args:
         cohorts: A row per variant, model and cohort.
@@ -47,7 +48,7 @@ def draw_monte_carlo(
     label = effect_label(effect)
     cohorts, summary = select_rows(cohorts, effect=label), select_rows(summary, effect=label)
     variants = list(dict.fromkeys(summary["variant"]))
-    figure, axes = new_figure(1, len(variants), panel=(4.3, 0.62 * len(titles) + 0.7))
+    figure, axes = new_figure(1, len(variants), panel=(4.6, 0.62 * len(titles) + 0.7))
     style = looks(titles)
     finite = cohorts["estimate"][np.isfinite(cohorts["estimate"])]
     low, high = finite.quantile([0.001, 0.999])
@@ -68,7 +69,7 @@ def draw_monte_carlo(
             _row(axis, grid, curve, points, own[model], position, style[model])
         axis.axvline(found["truth"].iloc[0], **TRUTH)
         axis.set_title(f"variant {variant}" if len(variants) > 1 else "")
-        axis.set_xlim(grid[0], grid[-1] + 0.42 * (grid[-1] - grid[0]))
+        axis.set_xlim(grid[0], grid[-1])
         axis.set_ylim(len(titles) - 0.45, -_HEIGHT - 0.25)
         axis.set_yticks(range(len(titles)), list(titles.values()))
         axis.tick_params(labelleft=axis is axes[0][0])
@@ -82,6 +83,7 @@ def draw_monte_carlo(
                 [], [], marker="o", ms=4.5, color="black", lw=2, label="mean, plus and minus sd"
             ),
             Line2D([], [], **TRUTH, label="truth"),
+            Line2D([], [], ls="", label="numbers: with their Monte Carlo standard errors"),
         ],
     )
     return figure
@@ -104,7 +106,7 @@ def _row(
     position: int,
     look: Look,
 ) -> None:
-    """One model: density above its line, mean and spread on it, numbers at the right."""
+    """One model: density above its line, mean and spread on it, numbers at its right."""
     axis.fill_between(grid, position - 0.1 - curve, position - 0.1, color=look.colour, alpha=0.35)
     axis.plot(grid, position - 0.1 - curve, color=look.colour, lw=0.8)
     if not curve.any():
@@ -113,11 +115,18 @@ def _row(
     axis.plot([mean - sd, mean + sd], [position, position], color=look.colour, lw=2)
     axis.plot(mean, position, "o", color=look.colour, ms=4.5)
     axis.text(
-        1.0,
+        1.02,
         position - 0.12,
-        f"bias {found['bias']:+.3f}\nsd {found['sd']:.3f}",
+        f"bias {_number(found['bias'], found['bias_error'], sign='+')}\n"
+        f"sd {_number(found['sd'], found['sd_error'])}",
         transform=axis.get_yaxis_transform(),
-        ha="right",
         va="center",
         fontsize=7.5,
     )
+
+
+def _number(value: float, error: float, *, sign: str = "") -> str:
+    """A number with its error, ``"+0.0005 ± 0.0018"``; no error if there were too few cohorts."""
+    # z: a number that rounds to zero from below is no negative zero
+    text = f"{value:{sign}z.4f}" if np.isfinite(value) else "unknown"
+    return f"{text} ± {error:.4f}" if np.isfinite(error) else text
