@@ -49,6 +49,13 @@ def test_a_larger_step_multiplies_the_weight() -> None:
     assert list(table["value"]) == pytest.approx([np.exp(4.0), np.exp(3.8)])
 
 
+def test_without_a_generator_the_truth_is_missing() -> None:
+    own = coefficients().drop(columns="truth")
+    table = odds_ratio_table(own, effects(), None, questions=QUESTIONS)
+    assert list(table["value"]) == pytest.approx([np.exp(2.0), np.exp(1.9), 7.3, 7.1])
+    assert table["truth"].isna().all()
+
+
 def test_without_a_question_there_is_no_row() -> None:
     nothing = odds_ratio_table(coefficients(), effects(), effects(), questions={"e": []})
     assert nothing.empty

@@ -25,16 +25,16 @@ _KEYS = ["experiment", "model", "seed"]
 def odds_ratio_table(
     coefficients: pd.DataFrame,
     effects: pd.DataFrame,
-    truth: pd.DataFrame,
+    truth: pd.DataFrame | None,
     *,
     questions: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> pd.DataFrame:
     """Both odds ratios of every model beside those of the generator.
 
     Args:
-        coefficients: Tidy table ``coefficients`` with the column truth.
+        coefficients: Tidy table ``coefficients``, with the column truth where one is known.
         effects: Tidy table ``effects``.
-        truth: The generators' average effects.
+        truth: The generators' average effects, None without one.
         questions: The odds ratios that each experiment asks for.
 
     Returns:
@@ -47,7 +47,8 @@ def odds_ratio_table(
         for question in asked:
             label = odds_ratio_label(question)
             conditional = _conditional(select_rows(coefficients, experiment=experiment), question)
-            known = select_rows(truth, experiment=experiment, effect=label, quantity="odds ratio")
+            known = effects.head(0) if truth is None else truth
+            known = select_rows(known, experiment=experiment, effect=label, quantity="odds ratio")
             population = select_rows(
                 effects, experiment=experiment, effect=label, quantity="odds ratio"
             )[[*_KEYS, "value", "mc_error"]].assign(
@@ -67,6 +68,7 @@ def _conditional(coefficients: pd.DataFrame, question: Mapping[str, Any]) -> pd.
     rows = select_rows(
         coefficients, parameter="shift", node=question["node"], parent=question["parent"]
     )
+    rows = rows.reindex(columns=list(dict.fromkeys([*rows, "truth"])))
     table = rows[_KEYS].assign(scale=CONDITIONAL)
     for column, source in (
         ("value", "estimate"),

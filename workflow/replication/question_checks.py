@@ -200,6 +200,7 @@ _FIGURE_NEEDS = {
     "ladder": "ladder",
     "mechanisms": "conditionals",
     "monte_carlo": "monte_carlo",
+    "odds_ratio": "odds_ratios",
     "odds_ratios": "ladder",
     "shift_curves": "shifts",
     "trial_benefit": "validation",

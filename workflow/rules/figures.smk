@@ -249,6 +249,38 @@ rule effects:
         "../scripts/effects.py"
 
 
+rule odds_ratio:
+    input:
+        coefficients=fitted("coefficients"),
+        estimated=stored("effects"),
+        true_coefficients=truth_of("coefficients"),
+        true=truth_of("effects"),
+    output:
+        png=report(
+            "<results>/figures/{experiment}/odds_ratio.png",
+            caption="../report/odds_ratio.rst",
+            category="Figures",
+            subcategory="{experiment}",
+            labels={"figure": "odds ratio of raising a parent"},
+        ),
+        pdf="<results>/figures/{experiment}/odds_ratio.pdf",
+    log:
+        "<logs>/odds_ratio/{experiment}.log",
+    conda:
+        "../envs/replication.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        titles=titles_of,
+        questions=lambda wildcards: experiment_of(wildcards).questions["odds_ratios"],
+        experiment=lambda wildcards: wildcards.experiment,
+        code=code_hash("odds_ratio"),
+    script:
+        "../scripts/odds_ratio.py"
+
+
 rule history:
     input:
         history=fitted("history"),
