@@ -75,8 +75,10 @@ def summary_table(
         The columns of ``SUMMARY_COLUMNS``; ``status`` is ``"ok"``, ``"conditional on networks"``,
         ``"not certified"`` (Adam trained a classical node, which may be off its optimum), or,
         without a standard error, ``"not estimable"`` (held at 0), ``"separated"`` (the estimate is
-        infinite, the one given is where the solver stopped) or ``"undetermined"`` (the levels are
-        separated whatever the coefficient is; it has no estimate).
+        infinite, the one given is where the solver stopped), ``"undetermined"`` (the levels are
+        separated whatever the coefficient is; it has no estimate) or ``"curvature not positive"``
+        (training by steps ended where the observed information is not positive definite, which is
+        no strict maximum of the likelihood; more epochs may reach one).
     """
     columns = conditional.linear.columns
     errors = dict(zip(table.index, np.sqrt(np.diag(table.to_numpy())), strict=True))
@@ -90,6 +92,8 @@ def summary_table(
         status = "conditional on networks" if information.conditional_on_networks else "ok"
         if entry.solver != "exact" and not information.conditional_on_networks:
             status = "not certified"
+        if column.name in errors and np.isnan(error):
+            status = "curvature not positive"
         if column.name in entry.inestimable:
             status = "not estimable"
         elif column.name in entry.undetermined:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import scipy.optimize
 import statsmodels.api as sm
+import torch
 from scipy.special import expit
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 from statsmodels.tools.numdiff import approx_fprime
@@ -221,3 +222,30 @@ def test_a_matrix_that_is_not_positive_definite_has_no_inverse(
     covariance = inference.psi_covariance(replace(known, observed=observed))
     free = np.flatnonzero(known.free)
     assert np.isnan(covariance[np.ix_(free, free)]).all()
+
+
+def test_where_the_likelihood_bends_the_other_way_the_status_says_so(rows: pd.DataFrame) -> None:
+    spec = {
+        "x": affine(),
+        "stage": OrdinalNode(3),
+        "time": ContinuousNode(terms=[CS("x", hidden=(4,)), LS("stage")]),
+    }
+    flow = CausalFlowDAG(spec, seed=1).fit(rows, epochs=3)
+    # the same parameters a little to either side: a second difference of the log-likelihood
+    intercept = flow._conditionals["time"].intercept
+    known = flow._information_of("time").observed[: len(intercept), : len(intercept)]
+    direction = torch.from_numpy(np.linalg.eigh(known)[1][:, 0])
+    start = intercept.detach().clone()
+    sums = []
+    for step in (-0.05, 0.0, 0.05):
+        with torch.no_grad():
+            intercept.copy_(start + step * direction)
+        sums.append(flow.node_log_prob(rows)["time"].sum())
+    with torch.no_grad():
+        intercept.copy_(start)
+    assert sums[0] - 2 * sums[1] + sums[2] > 0
+    table = flow.summary("time")
+    assert set(table["status"]) == {"curvature not positive"}
+    assert table[["std_error", "z", "p", "lower", "upper"]].isna().all(axis=None)
+    assert table["estimate"].notna().all()
+    assert set(flow.summary("time", kind="sandwich")["status"]) == {"curvature not positive"}
