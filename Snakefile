@@ -4,6 +4,7 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
+from replication.cohort_record import check_record, sources_of, write_record
 from replication.config import ConfigError, complete_config
 from replication.experiments import load_experiments, run_name
 from replication.named_figures import load_named_figures
@@ -19,12 +20,14 @@ configfile: "workflow/config/figures.yaml"
 
 try:
     # assigned in place: Snakemake keeps this very mapping
+    SOURCES = sources_of(config)
     given = with_own_cohort(config)
     config.clear()
     config.update(complete_config(given))
     EXPERIMENTS = load_experiments(config)
     NAMED_FIGURES = load_named_figures(config, EXPERIMENTS)
     config["run"]["name"] = run_name(config, EXPERIMENTS)
+    check_record(SOURCES, results=config["pathvars"]["results"])
 except ConfigError as error:
     # without a traceback: the message says what to change
     raise WorkflowError(str(error)) from None
@@ -102,6 +105,10 @@ rule all:
 rule gallery:
     input:
         gallery_pictures,
+
+
+onstart:
+    write_record(SOURCES, results=config["pathvars"]["results"])
 
 
 onsuccess:

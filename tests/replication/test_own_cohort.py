@@ -66,7 +66,19 @@ def test_results_go_where_git_does_not_look(paths: dict[str, str]) -> None:
     assert own["pathvars"]["results"] == "results/cohorts/my-cohort"
     assert not {"cohort", "trial", "spec"} & own.keys()
     elsewhere = with_own_cohort(RUN | paths | {"pathvars": {"results": "mine"}})
-    assert elsewhere["pathvars"]["results"] == "mine"
+    assert elsewhere["pathvars"]["results"] == "mine/cohorts/my-cohort"
+
+
+def test_a_name_of_ones_own_is_that_of_results_and_tables(paths: dict[str, str]) -> None:
+    own = with_own_cohort(RUN | paths | {"name": "second-try"})
+    assert own["pathvars"]["results"] == "results/cohorts/second-try"
+    assert "name" not in own
+    assert load(paths | {"name": 2024}).name == "2024"
+    for name, better in (("Second Try", "second-try"), ("../x", "x"), ("", "my-study")):
+        with pytest.raises(ConfigError, match=f"^name: '{name}' must be .* such as '{better}'"):
+            with_own_cohort(RUN | paths | {"name": name})
+    with pytest.raises(ConfigError, match="cohort: the path is missing, got name"):
+        with_own_cohort(RUN | {"name": "second-try"})
 
 
 def test_an_observational_file_alone_works(paths: dict[str, str]) -> None:

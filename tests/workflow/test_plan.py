@@ -147,6 +147,40 @@ def test_a_trial_without_outcomes_calibrates_nothing(snakemake: Run, project: Pa
     assert "trial.csv" not in job
 
 
+def test_the_results_of_one_cohort_are_not_replaced_by_those_of_another(
+    snakemake: Run, project: Path
+) -> None:
+    _, spec = own_cohort(project)
+    frozen = project / "data" / "magic-mrclean"
+    for folder, variant in (("a", "nl"), ("b", "ls")):
+        (project / folder).mkdir()
+        (project / folder / "obs.csv").write_bytes((frozen / variant / "obs.csv").read_bytes())
+
+    def run(cohort: str, *options: str) -> subprocess.CompletedProcess[str]:
+        config = ("--config", f"cohort={cohort}", spec)
+        return snakemake("--cores", "1", *options, *config, "--", "touched")
+
+    rule = 'rule touched:\n    output: touch("<results>/done")\n'
+    with (project / "Snakefile").open("a", encoding="utf-8") as source:
+        source.write(f"\n\n{rule}\n\nlocalrules: touched\n")
+    planned = run("a/obs.csv", "--dry-run")
+    assert planned.returncode == 0, planned.stderr
+    results = project / "results" / "cohorts" / "obs"
+    assert not results.exists()
+    done = run("a/obs.csv")
+    assert done.returncode == 0, done.stderr
+    record = results / "cohort.json"
+    assert str(project) not in record.read_text(encoding="utf-8")
+    refused = run("b/obs.csv")
+    assert refused.returncode == 1
+    assert "cohort: 'results/cohorts/obs' holds the results of another" in refused.stderr
+    (project / "a" / "obs.csv").write_bytes((frozen / "ls" / "obs.csv").read_bytes())
+    before = record.read_text(encoding="utf-8")
+    corrected = run("a/obs.csv", "--forceall")
+    assert corrected.returncode == 0, corrected.stderr
+    assert record.read_text(encoding="utf-8") != before
+
+
 def test_a_cohort_without_a_specification_stops_before_any_job(snakemake: Run) -> None:
     paths = "cohort=data/magic-mrclean/nl/obs.csv"
     planned = snakemake("--cores", "1", "--dry-run", "--config", paths, "--", "all")

@@ -13,22 +13,21 @@ from typing import Any
 
 import yaml
 
+from replication.cohort_record import sources_of
 from replication.config import ConfigError, check_keys, complete_config
 from replication.experiments import is_exact
 
-__all__ = ["RESULTS", "with_own_cohort"]
+__all__ = ["with_own_cohort"]
 
-RESULTS = "results/cohorts"
-"""Folder of the results of such runs, which git ignores as it does every result."""
-
-_PATHS = ("cohort", "trial", "spec")
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 def with_own_cohort(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration with an experiment for the cohort, if the command line names one.
 
-    The run has this experiment alone, and its results go to ``results/cohorts/<name>`` unless the
-    configuration says otherwise. The three paths are taken out: they stand in the experiment.
+    The run has this experiment alone. Its results go to the folder ``cohorts/<name>`` of the
+    results, where no other run's are; the name is that of the file unless the key ``name`` gives
+    another. The paths are taken out: they stand in the experiment.
 
     Args:
         config: The merged configuration, before its schema is checked.
@@ -37,32 +36,44 @@ def with_own_cohort(config: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: A path is missing or leads nowhere, or the specification is none.
     """
     config = dict(config)
-    paths = {key: config.pop(key) for key in _PATHS if config.get(key) is not None}
-    if not paths:
+    paths = sources_of(config)
+    given = config.get("name")
+    if not paths and given is None:
         return config
     # a misspelt key is no missing path
     check_keys(config)
     for key, what in (("cohort", "a CSV file with the observed rows"), ("spec", "a YAML file")):
         if key not in paths:
             raise ConfigError(
-                f"{key}: the path is missing, got {', '.join(paths)}; a cohort of one's own needs "
-                f"cohort=path.csv and spec=path.yaml, here {what}."
+                f"{key}: the path is missing, got {', '.join(paths) or 'name'}; a cohort of one's "
+                f"own needs cohort=path.csv and spec=path.yaml, here {what}."
             )
     for key, path in paths.items():
         if not isinstance(path, str) or not Path(path).is_file():
             raise ConfigError(
                 f"{key}: there is no file at {path!r}; paths are relative to {Path.cwd()}."
             )
-    name = re.sub(r"[^a-z0-9]+", "-", Path(paths["cohort"]).stem.lower()).strip("-") or "cohort"
+    name = _slug(Path(paths["cohort"]).stem) or "cohort" if given is None else str(given)
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"name: {name!r} must be lower-case words or numbers joined by single hyphens, such as "
+            f"{_slug(name) or 'my-study'!r}."
+        )
     if name in config.get("experiments", {}):
         # no published claim is about it, whatever its file is called
         name = f"own-{name}"
     entry = _entry(name, paths)
-    return config | {
+    pathvars = config.get("pathvars", {})
+    taken = {"cohort", "trial", "spec", "name"}
+    return {key: value for key, value in config.items() if key not in taken} | {
         "only": [name],
-        "pathvars": {"results": f"{RESULTS}/{name}"} | config.get("pathvars", {}),
+        "pathvars": {**pathvars, "results": f"{pathvars.get('results', 'results')}/cohorts/{name}"},
         "experiments": {**config.get("experiments", {}), name: entry},
     }
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def _entry(name: str, paths: Mapping[str, str]) -> dict[str, Any]:
