@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 
 from replication.odds_ratios import CONDITIONAL, POPULATION, odds_ratio_table
 
@@ -41,6 +42,22 @@ def test_both_ratios_stand_beside_the_truth() -> None:
     )
     assert own.loc[POPULATION, ["value", "mc_error", "truth"]].tolist() == [7.3, 0.2, 7.19]
     assert np.isnan(own.loc[POPULATION, "lower"])
+
+
+def test_the_odds_of_an_ordinal_node_fall_by_its_weight() -> None:
+    # cumulative logits: P(Y <= k | x) = expit(c_k - b x), whatever k and x
+    weight, cutpoint, step = 0.8, 0.3, 2.0
+    below = expit(cutpoint - weight * np.array([1.0, 1.0 + step]))
+    before, after = below / (1 - below)
+    shift = {"experiment": "e", "model": "ls", "seed": 0, "node": "y"}
+    own = pd.DataFrame(
+        {**shift, "parameter": ["shift", "cutpoint"], "parent": ["x", np.nan]}
+        | {"estimate": [weight, cutpoint], "lower": [0.7, 0.2], "upper": [0.9, 0.4]}
+    )
+    asked = {"e": [{"node": "y", "parent": "x", "threshold": 1, "step": step}]}
+    (row,) = odds_ratio_table(own, effects().head(0), None, questions=asked).to_dict("records")
+    assert row["value"] == pytest.approx(after / before)
+    assert (row["lower"], row["upper"]) == pytest.approx((np.exp(-1.8), np.exp(-1.4)))
 
 
 def test_a_larger_step_multiplies_the_weight() -> None:

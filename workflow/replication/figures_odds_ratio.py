@@ -21,7 +21,7 @@ from replication.style import TRUTH, TRUTH_FILL, Look, legend_below, looks, new_
 __all__ = ["draw_odds_ratio"]
 
 _SCALES = {
-    CONDITIONAL: "of the odds of every row, exp(weight)",
+    CONDITIONAL: "of the odds of every row",
     POPULATION: "of the odds in the population",
 }
 """The two ratios and what each is a ratio of."""

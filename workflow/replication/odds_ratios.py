@@ -1,8 +1,8 @@
 """What one unit of a parent does to the odds of a node: the check of the paper's appendix C.4.
 
 Two ratios go by that name and differ, because odds ratios are not collapsible: the conditional one,
-exp(weight), which holds for every row, and that of the odds in the whole population before and
-after the parent is raised.
+exp(weight), or exp(-weight) of an ordinal node, which holds for every row, and that of the odds in
+the whole population before and after the parent is raised.
 """
 
 from __future__ import annotations
@@ -64,17 +64,23 @@ def odds_ratio_table(
 
 
 def _conditional(coefficients: pd.DataFrame, question: Mapping[str, Any]) -> pd.DataFrame:
-    """exp(weight times step) with its interval, of models with a linear shift on that edge."""
-    rows = select_rows(
-        coefficients, parameter="shift", node=question["node"], parent=question["parent"]
-    )
+    """exp(weight times step) with its interval, of models with a linear shift on that edge.
+
+    The weight of an ordinal node is the log odds of a level above k, minus that of at most k.
+    """
+    own = select_rows(coefficients, node=question["node"])
+    rows = select_rows(own, parameter="shift", parent=question["parent"])
+    ordinal = bool((own["parameter"] == "cutpoint").any())
+    step = -question["step"] if ordinal else question["step"]
+    # a negative factor turns the ends of an interval round
+    ends = ("lower", "upper") if step > 0 else ("upper", "lower")
     rows = rows.reindex(columns=list(dict.fromkeys([*rows, "truth"])))
     table = rows[_KEYS].assign(scale=CONDITIONAL)
     for column, source in (
         ("value", "estimate"),
-        ("lower", "lower"),
-        ("upper", "upper"),
+        ("lower", ends[0]),
+        ("upper", ends[1]),
         ("truth", "truth"),
     ):
-        table[column] = np.exp(question["step"] * rows[source].astype(float))
+        table[column] = np.exp(step * rows[source].astype(float))
     return table

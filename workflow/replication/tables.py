@@ -78,10 +78,10 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "odds_ratios": Layout(
         title="Odds ratios of raising a parent by one step",
-        note="The conditional ratio exp(weight) holds for every row; the ratio of the odds in the "
-        "whole population differs from it, because odds ratios are not collapsible. lower and "
-        "upper are the 95 % Wald interval (mean over seeds); mc_error is that of the model's "
-        "samples, truth_error that of the generator's.",
+        note="The conditional ratio exp(weight), of an ordinal node exp(-weight), holds for every "
+        "row; the ratio of the odds in the whole population differs from it, because odds ratios "
+        "are not collapsible. lower and upper are the 95 % Wald interval (mean over seeds); "
+        "mc_error is that of the model's samples, truth_error that of the generator's.",
         keys=("odds_ratio", "scale"),
         value="value",
         others={
