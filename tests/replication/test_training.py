@@ -13,7 +13,7 @@ import torch
 import tramdag as td
 from replication.evaluation import answer_models, effect_intervals, load_model
 from replication.reference import training_rows
-from replication.training import choose_device, coefficient_table, fit_seeds
+from replication.training import choose_device, coefficient_table, fit_seeds, name_products
 
 SPEC: dict[str, dict[str, Any]] = {
     "x1": {"kind": "continuous", "n_coefs": 6},
@@ -202,3 +202,10 @@ def test_a_granted_gpu_that_is_not_there_is_a_clear_error() -> None:
     assert choose_device("auto", gpu=1) == "cpu"
     with pytest.raises(RuntimeError, match="torch sees no CUDA device"):
         choose_device("cuda", gpu=1)
+
+
+def test_a_product_is_known_by_its_level_and_not_by_a_colon_in_a_name() -> None:
+    parents, levels = ["sex: m", "sex: m", "age: y", "T:age"], [1, 2, pd.NA, "1:-"]
+    named = name_products(pd.DataFrame({"parent": parents, "level": levels}))
+    assert named["parent"].tolist() == ["sex: m", "sex: m", "age: y", "T:age[1:-]"]
+    np.testing.assert_array_equal(named["level"].astype(float), [1, 2, np.nan, np.nan])

@@ -6,7 +6,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +251,27 @@ def test_the_row_of_a_name_is_the_row_of_its_estimate(tables: dict[str, Any]) ->
     x, y = points(ax, "estimate")[-1]
     assert y == at["T 1 vs 0"]
     assert x == table["odds_ratio"].iloc[-1]
+
+
+def test_a_colon_in_a_name_makes_no_product(tables: dict[str, Any]) -> None:
+    table = tables["coefficient_forest"].query("node == 'mRS_3m'")
+    named = table.assign(parent=table["parent"].replace({"T": "T: lysis", "Age": "Age: y"}))
+    names = row_names(plotting.coefficient_forest(named))
+    assert names[1] == "Age: y"
+    assert names[-1] == "T: lysis 1 vs 0"
+
+
+def test_a_product_of_a_name_with_a_colon_is_told_by_the_specification() -> None:
+    spec = {name: td.ContinuousNode() for name in ("age", "sex: m", "y")}
+    row = {"node": "y", "reference": 0, "status": "ok"}
+    ratios = {"odds_ratio": 2.0, "odds_ratio_lower": 1.0, "odds_ratio_upper": 4.0}
+    rows = [("age", pd.NA), ("sex: m", 1), ("sex: m:age", "1:-")]
+    table = pd.DataFrame([row | ratios | {"parent": p, "level": x} for p, x in rows])
+    expected = ["age, at sex: m 0", "sex: m 1 vs 0, at age 0", "sex: m 1 vs 0 × age"]
+    assert row_names(plotting.coefficient_forest(table, spec=spec))[1:] == expected
+    assert row_names(plotting.coefficient_forest(table))[1:] == expected
+    alone = row_names(plotting.coefficient_forest(table.iloc[2:]))
+    assert alone[1:] == ["sex: m:age [1:-]"]
 
 
 def test_a_stored_table_gives_the_same_forest(tables: dict[str, Any], tmp_path: Path) -> None:
@@ -544,6 +565,21 @@ def dag_texts(ax: Axes) -> tuple[dict[str, Text], dict[tuple[str, str], Text], l
     edges = {(at[arrow.xyann], at[arrow.xy]): arrow for arrow in arrows}
     assert len(edges) == len(arrows)
     return nodes, edges, arrows
+
+
+def test_long_names_are_cut_into_lines_and_their_nodes_stay_apart() -> None:
+    names = ["age at onset [y]", "mRS <= 2 before onset?", "systolic_blood_pressure", "T"]
+    nodes = [td.ContinuousNode(parents=dict.fromkeys(names[:i], "ls")) for i in range(len(names))]
+    ax = plotting.causal_dag(dict(zip(names, nodes, strict=True)))
+    texts = by_id(ax, "node")
+    assert [text.get_text() for text in texts] == [
+        "age at onset\n[y]",
+        "mRS <= 2\nbefore onset?",
+        "systolic_\nblood_pressure",
+        "T",
+    ]
+    boxes = [text.get_bbox_patch().get_window_extent() for text in texts]
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 def labels_of(ax: Axes, spec: dict[str, Any]) -> dict[tuple[str, str], Text]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,9 +79,10 @@ def coefficient_forest(
     for node, rows in groups:
         ticks.append((y, _heading(node, spec), True))
         names = [str(name) for name in rows["parent"]]
+        known = frozenset(spec) if spec is not None else _single(rows)
         for row in rows.to_dict("records"):
             y += 1.0
-            name = _row_name(row, units, per or {}) + _held(str(row["parent"]), names)
+            name = _row_name(row, units, per or {}, known) + _held(str(row["parent"]), names, known)
             ticks.append((y, name, False))
             _draw_row(ax, row, y, low, high)
         y += 1.3
@@ -190,9 +191,31 @@ def _heading(node: str, spec: Spec | None) -> str:
     return f"odds of {node} = 1" if described.levels == 2 else f"odds of {node} > k"
 
 
-def _held(parent: str, parents: Sequence[str]) -> str:
+def _single(rows: pd.DataFrame) -> frozenset[str]:
+    """Parents that are no products, as far as a table without its specification tells."""
+    found = zip(rows["parent"].astype(str), rows["level"], strict=True)
+    return frozenset(
+        name
+        for name, level in found
+        if ":" not in name or not (pd.isna(level) or ":" in str(level))
+    )
+
+
+def _factors(product: str, known: Collection[str]) -> list[str]:
+    """The parents of a product ``T:Age``; a known name may have a colon itself."""
+    if product in known:
+        return [product]
+    parts = product.split(":")
+    for k in range(1, len(parts)):
+        first, rest = ":".join(parts[:k]), _factors(":".join(parts[k:]), known)
+        if {first, *rest} <= set(known):
+            return [first, *rest]
+    return parts
+
+
+def _held(parent: str, parents: Sequence[str], known: Collection[str]) -> str:
     """``", at Age 0"`` for a parent whose product with Age is another row of the same node."""
-    products = [name.split(":") for name in parents if ":" in name]
+    products = [_factors(name, known) for name in parents]
     others = dict.fromkeys(
         other for names in products if parent in names for other in names if other != parent
     )
@@ -200,7 +223,10 @@ def _held(parent: str, parents: Sequence[str]) -> str:
 
 
 def _row_name(
-    row: Mapping[Any, Any], units: Mapping[str, str] | None, per: Mapping[str, float]
+    row: Mapping[Any, Any],
+    units: Mapping[str, str] | None,
+    per: Mapping[str, float],
+    known: Collection[str],
 ) -> str:
     """``"Age (per 10 years)"``, ``"T 1 vs 0"``, ``"T 1 vs 0 × Age"``."""
     parent, level, reference = str(row["parent"]), row["level"], row["reference"]
@@ -209,7 +235,10 @@ def _row_name(
             return f"{parent} (per {per[parent]:g} {(units or {}).get(parent, '')}".rstrip() + ")"
         return axis_name(parent, units)
     against = "0" if pd.isna(reference) else f"{float(reference):g}"
-    names, levels = parent.split(":"), str(level).split(":")
+    levels = str(level).split(":")
+    names = _factors(parent, known) if len(levels) > 1 else [parent]
+    if len(names) != len(levels):
+        return f"{parent} [{level}]"  # which of its colons are products, nobody said
     parts = []
     for name, text in zip(names, levels, strict=True):
         if text == "-":

@@ -7,6 +7,7 @@ least what is already drawn.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -35,6 +36,8 @@ _BENDS = (0.0, 0.28, -0.28, 0.4, -0.4, 0.52, -0.52, 0.64, -0.64)
 _PLACES = tuple(product((0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74), (0, 1, -1)))
 """Places of a label: how far along the curve, and on it (0) or beside it."""
 _T = np.linspace(0.0, 1.0, 49)[:, None]
+_NAME = 14
+"""Characters of a node's name that stand in one line."""
 _GAP = 2.0
 """Points (1/72 inch) that labels keep from each other and from nodes."""
 
@@ -117,7 +120,17 @@ def _draw_node(ax: Axes, spec: Spec, name: str, at: tuple[float, float]) -> Text
         "edgecolor": INK,
         "linewidth": 1.0,
     }
-    return ax.text(*at, name, ha="center", va="center", bbox=box, zorder=2, gid="node")
+    return ax.text(*at, _wrapped(name), ha="center", va="center", bbox=box, zorder=2, gid="node")
+
+
+def _wrapped(name: str) -> str:
+    """A name in lines that fit between two columns of nodes, cut at spaces and underscores."""
+    lines = [""]
+    for word in re.findall(r"[^\s_]*[\s_]*", name):
+        if lines[-1] and len((lines[-1] + word).rstrip()) > _NAME:
+            lines.append("")
+        lines[-1] += word
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _edge_label(spec: Spec, name: str, parent: str, estimates: pd.DataFrame | None) -> str:

@@ -221,8 +221,11 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def name_products(coefficients: pd.DataFrame) -> pd.DataFrame:
-    """Make every level a number: that of a product, ``1:-``, joins its name ``T:Age``."""
-    product = coefficients["parent"].str.contains(":", regex=False)
+    """Make every level a number: that of a product, ``1:-``, joins its name ``T:Age``.
+
+    A product is known by its level: the name of a column may have a colon too.
+    """
+    product = coefficients["level"].astype("string").str.contains(":", regex=False, na=False)
     named = coefficients["parent"] + "[" + coefficients["level"].astype(str) + "]"
     return coefficients.assign(
         parent=coefficients["parent"].where(~product, named),
