@@ -24,7 +24,7 @@ from replication.figures_pairs import draw_pairs
 from replication.figures_training import draw_trajectories
 from replication.metrics import histogram
 from replication.questions import joint_rows
-from replication.style import TRUTH
+from replication.style import TRUTH, axis_label, new_figure
 
 TITLES = {"ls": "all linear shifts", "steps": "all linear shifts, trained by small steps"}
 
@@ -270,3 +270,13 @@ def test_trajectories_of_the_second_model_alone_have_its_look() -> None:
     (line,), (handle,) = figure.axes[0].lines, figure.legends[0].get_lines()
     assert (handle.get_color(), handle.get_linestyle()) == (line.get_color(), line.get_linestyle())
     assert handle.get_label() == TITLES["steps"]
+
+
+@pytest.mark.parametrize("name", ["cost [$] of $x$", "a $^$ {b}", "100 % \\ $"])
+def test_names_are_drawn_as_they_are(name: str) -> None:
+    figure, ((axis,),) = new_figure(1, 1, panel=(3.0, 2.0))
+    label = axis.set_xlabel(axis_label(name, {}))
+    plain = axis.set_title("cost of x")
+    figure.draw_without_rendering()
+    assert label.get_text() == name
+    assert label.get_parse_math() is plain.get_parse_math() is False

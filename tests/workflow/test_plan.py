@@ -181,6 +181,20 @@ def test_the_results_of_one_cohort_are_not_replaced_by_those_of_another(
     assert record.read_text(encoding="utf-8") != before
 
 
+def test_names_and_titles_may_hold_any_sign(snakemake: Run, project: Path) -> None:
+    own_cohort(project)
+    spec = (project / "spec.yaml").read_text(encoding="utf-8")
+    spec = f"title: '100 % {{of}} $x$'\n{spec}"
+    (project / "spec.yaml").write_text(spec, encoding="utf-8")
+    file = project / "my study (v2)" / "obs & more.csv"
+    file.parent.mkdir()
+    file.write_bytes((project / "data/magic-mrclean/nl/obs.csv").read_bytes())
+    paths = (f"cohort={file.relative_to(project)}", "spec=spec.yaml")
+    planned = snakemake("--cores", "1", "--dry-run", "--config", *paths, "--", "all")
+    assert planned.returncode == 0, planned.stderr
+    assert "results/cohorts/obs-more/scorecard.md" in planned.stdout
+
+
 def test_a_cohort_without_a_specification_stops_before_any_job(snakemake: Run) -> None:
     paths = "cohort=data/magic-mrclean/nl/obs.csv"
     planned = snakemake("--cores", "1", "--dry-run", "--config", paths, "--", "all")

@@ -61,7 +61,7 @@ def draw_coverage(summary: pd.DataFrame, *, level: float) -> Figure:
     point: dict[str, Any] = {"color": look.colour, "marker": "o", "ms": 4.5}
     handles: list[Line2D | Patch] = [
         Line2D([], [], **point, lw=1, label="coverage (95 % binomial interval)"),
-        Patch(color=TRUTH_FILL, alpha=0.5, label=f"{level:g} $\\pm$ {BAND:g}"),
+        Patch(color=TRUTH_FILL, alpha=0.5, label=f"{level:g} ± {BAND:g}"),
     ]
     if (known["truth_source"] != "generator").any():
         label = "coverage of the least false value"

@@ -75,6 +75,8 @@ _SETTINGS: Any = {
     "figure.dpi": 100,
     "savefig.dpi": 200,
     "pdf.fonttype": 42,
+    # names of columns and models are drawn as they are, whatever signs they hold
+    "text.parse_math": False,
 }
 
 

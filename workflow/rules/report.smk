@@ -64,7 +64,7 @@ rule table_pages:
         mem_mb=1000,
         runtime=10,
     params:
-        banner=banner(),
+        banner=lambda wildcards: banner(),
         code=code_hash("table_pages"),
     script:
         "../scripts/table_pages.py"
@@ -94,8 +94,8 @@ rule scorecard:
         runtime=10,
     params:
         experiments=list(EXPERIMENTS),
-        run=config["run"]["name"],
-        banner=banner(),
+        run=lambda wildcards: config["run"]["name"],
+        banner=lambda wildcards: banner(),
         code=code_hash("scorecard"),
     script:
         "../scripts/scorecard.py"
