@@ -81,6 +81,13 @@ def test_a_name_of_ones_own_is_that_of_results_and_tables(paths: dict[str, str])
         with_own_cohort(RUN | {"name": "second-try"})
 
 
+def test_figures_are_those_of_the_models_that_a_limit_leaves(paths: dict[str, str]) -> None:
+    network = {**SPEC, "pain": {**SPEC["pain"], "parents": {"age": "cs", "drug": "ls"}}}
+    rewrite(paths, models={"ls": {"spec": SPEC}, "net": {"spec": network}})
+    assert "history" in load(paths).figures
+    assert "history" not in load(paths | {"limits": {"models": 1}}).figures
+
+
 def test_an_observational_file_alone_works(paths: dict[str, str]) -> None:
     del paths["trial"]
     experiment = load(paths)
@@ -128,6 +135,13 @@ def test_a_missing_column_is_named(paths: dict[str, str]) -> None:
     Path(paths["cohort"]).write_text("age,drugs,pain\n60,0,1\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"no column 'drug'.*Did you mean 'drugs'"):
         load(paths)
+
+
+def test_a_brace_in_a_path_is_named(paths: dict[str, str]) -> None:
+    file = Path(paths["cohort"])
+    braced = file.rename(file.with_name("obs {v1}.csv"))
+    with pytest.raises(ConfigError, match=r"cohort: .*obs \{v1\}\.csv' has a brace"):
+        load(paths | {"cohort": str(braced)})
 
 
 def test_a_specification_has_models_and_no_data(paths: dict[str, str]) -> None:
@@ -189,6 +203,16 @@ def test_a_malformed_node_is_named(paths: dict[str, str], pain: Any) -> None:
     rewrite(paths, models={"ls": {"spec": spec}})
     with pytest.raises(ConfigError, match=r"models\.ls\.spec\.pain"):
         with_own_cohort(RUN | paths)
+
+
+@pytest.mark.parametrize(("key", "kind"), [(2020, "an integer"), (False, "a boolean")])
+def test_a_name_that_yaml_takes_for_something_else_is_to_be_quoted(
+    paths: dict[str, str], key: object, kind: str
+) -> None:
+    spec = {"models": {"ls": {"spec": {key: {"kind": "continuous"}}}}}
+    Path(paths["spec"]).write_text(yaml.safe_dump(spec), encoding="utf-8")
+    with pytest.raises(ConfigError, match=rf"models\.ls\.spec: the key {key} is {kind} .* quot"):
+        load(paths)
 
 
 def test_effects_that_are_nothing_are_named(paths: dict[str, str]) -> None:

@@ -93,11 +93,9 @@ def test_questions_with_an_answer_pass() -> None:
 
 
 def test_every_model_must_have_the_answer() -> None:
-    fewer = SPEC | {"y": {"kind": "ordinal", "levels": 3, "parents": {"x": "ls", "t": "ls"}}}
-    with pytest.raises(
-        ConfigError, match=r"below its highest in the model 'm'; allowed are 0 to 1"
-    ):
-        load(fewer, effects=[EFFECT])
+    apart = SPEC | {"y": {"kind": "ordinal", "levels": 7, "parents": {"x": "ls"}}}
+    with pytest.raises(ConfigError, match=r"'t' is no ancestor of 'y' in the model 'm'"):
+        load(apart, effects=[EFFECT])
 
 
 def test_a_specification_is_checked_under_its_name() -> None:
@@ -107,7 +105,7 @@ def test_a_specification_is_checked_under_its_name() -> None:
 
 
 def test_a_study_of_coverage_names_the_models_it_can_have() -> None:
-    exact = {"x": {"kind": "continuous"}, "y": {"kind": "continuous", "parents": {"x": "ls"}}}
+    exact = SPEC | {"y": {"kind": "ordinal", "levels": 7, "parents": {"x": "ls", "t": "ls"}}}
     study = {"model": "l", "replicates": 10, "rows": 100}
     with pytest.raises(ConfigError, match=r"e\.coverage\.model: 'l' is no model .* such are m"):
         load(exact, coverage=study)

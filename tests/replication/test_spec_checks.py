@@ -12,7 +12,7 @@ import yaml
 
 import tramdag as td
 from replication.config import ConfigError
-from replication.spec_checks import ancestors, check_spec
+from replication.spec_checks import ancestors, check_same_columns, check_spec
 
 ROOT = Path(__file__).parents[2]
 WHERE = "experiments.e.models.m.spec"
@@ -132,3 +132,34 @@ def test_reading_the_experiments_loads_no_numerical_package() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            {"x": {"kind": "continuous"}},
+            r"m\.n\.spec: there is no node 'y', which the model 'm' has",
+        ),
+        (
+            {"x": {"kind": "continuous"}, "y": {"kind": "ordinal", "levels": 4}},
+            r"m\.n\.spec\.y: the column is ordinal with 4 levels here and ordinal with 3 levels in",
+        ),
+        (
+            {"x": {"kind": "continuous"}, "y": {"kind": "continuous"}},
+            r"the column is continuous here and ordinal with 3 levels in the model 'm'",
+        ),
+        (
+            {"x": {"kind": "continuous"}, "y": {"kind": "ordinal", "levels": 3}, "z": CYCLE["a"]},
+            r"m\.m\.spec: there is no node 'z', which the model 'n' has",
+        ),
+    ],
+)
+def test_models_of_other_columns_do_not_stand_side_by_side(
+    other: dict[str, Any], message: str
+) -> None:
+    first = {"x": {"kind": "continuous"}, "y": {"kind": "ordinal", "levels": 3}}
+    same = {"y": first["y"] | {"parents": {"x": "ls"}}, "x": {"kind": "continuous", "n_coefs": 9}}
+    check_same_columns({"m": first, "n": same}, where="m")
+    with pytest.raises(ConfigError, match=message):
+        check_same_columns({"m": first, "n": other}, where="m")

@@ -51,7 +51,7 @@ def complete_config(
         ConfigError: Something is not allowed; the message lists every finding with its place.
     """
     schema = load_schema() if schema is None else schema
-    findings = [
+    findings = list(_unquoted(config)) or [
         line
         for error in Draft202012Validator(schema).iter_errors(config)
         for line in _explain(error)
@@ -61,6 +61,19 @@ def complete_config(
     complete: dict[str, Any] = copy.deepcopy(dict(config))
     _fill_defaults(complete, schema, root=schema)
     return complete
+
+
+def _unquoted(instance: Any, place: str = "") -> Iterator[str]:
+    """Keys that YAML has not read as text, such as a year, or ``no`` without quotation marks."""
+    parts = instance.items() if isinstance(instance, Mapping) else ()
+    for key, part in enumerate(instance) if isinstance(instance, list) else parts:
+        if isinstance(instance, Mapping) and not isinstance(key, str):
+            kind = {bool: "a boolean", int: "an integer"}.get(type(key), "no text")
+            yield (
+                f"{place or 'top level'}: the key {key!r} is {kind} to YAML; put the name into "
+                "quotation marks."
+            )
+        yield from _unquoted(part, f"{place}.{key}".lstrip("."))
 
 
 def check_keys(config: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from replication.config import ConfigError, check_known
 from replication.coverage_plan import Coverage, load_coverage
 from replication.monte_carlo_plan import MonteCarlo, load_monte_carlo
 from replication.question_checks import check_figures, check_questions
-from replication.spec_checks import check_spec
+from replication.spec_checks import check_same_columns, check_spec
 
 __all__ = [
     "Coverage",
@@ -247,6 +247,10 @@ def _experiment(name: str, entry: Mapping[str, Any], config: Mapping[str, Any]) 
     for key, model in entry["models"].items():
         check_spec(model["spec"], where=f"experiments.{name}.models.{key}.spec")
         check_baseline(model, where=f"experiments.{name}.models.{key}")
+    check_same_columns(
+        {key: model["spec"] for key, model in entry["models"].items()},
+        where=f"experiments.{name}.models",
+    )
     if all("baseline" in model for model in entry["models"].values()):
         raise ConfigError(
             f"experiments.{name}.models: every model is a baseline; give at least one without the "

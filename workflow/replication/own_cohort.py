@@ -53,6 +53,11 @@ def with_own_cohort(config: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigError(
                 f"{key}: there is no file at {path!r}; paths are relative to {Path.cwd()}."
             )
+        if "{" in path or "}" in path:
+            raise ConfigError(
+                f"{key}: {path!r} has a brace, which Snakemake takes for a wildcard; rename the "
+                "file or its folder."
+            )
     name = _slug(Path(paths["cohort"]).stem) or "cohort" if given is None else str(given)
     if not _NAME.fullmatch(name):
         raise ConfigError(
@@ -62,7 +67,7 @@ def with_own_cohort(config: Mapping[str, Any]) -> dict[str, Any]:
     if name in config.get("experiments", {}):
         # no published claim is about it, whatever its file is called
         name = f"own-{name}"
-    entry = _entry(name, paths)
+    entry = _entry(name, paths, most_models=(config.get("limits") or {}).get("models"))
     pathvars = config.get("pathvars", {})
     taken = {"cohort", "trial", "spec", "name"}
     return {key: value for key, value in config.items() if key not in taken} | {
@@ -76,7 +81,7 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-def _entry(name: str, paths: Mapping[str, str]) -> dict[str, Any]:
+def _entry(name: str, paths: Mapping[str, str], *, most_models: int | None) -> dict[str, Any]:
     try:
         entry = yaml.safe_load(Path(paths["spec"]).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -109,7 +114,7 @@ def _entry(name: str, paths: Mapping[str, str]) -> dict[str, Any]:
     }
     complete = defaults | entry | {"data": data}
     if "figures" not in entry:
-        complete["figures"] = _figures(complete, specs)
+        complete["figures"] = _figures(complete, specs[:most_models])
     return complete
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from replication.config import ConfigError, check_known
 
-__all__ = ["ancestors", "check_spec", "parents_of", "terms_of"]
+__all__ = ["ancestors", "check_same_columns", "check_spec", "parents_of", "terms_of"]
 
 MOST = 1000
 """Most levels of an ordinal node and most coefficients of a transform or spline."""
@@ -74,6 +74,43 @@ def check_spec(spec: Spec, *, where: str) -> None:
             f"{where}: the graph has a cycle, {' -> '.join(error.args[1])}; causes must form a "
             "DAG, remove one of these edges."
         ) from None
+
+
+def check_same_columns(specs: Mapping[str, Spec], *, where: str) -> None:
+    """Check that the models of an experiment are about the same columns.
+
+    They stand side by side in its tables and figures, so each has every column as a node of the
+    same kind; edges, terms and transforms are its own.
+
+    Args:
+        specs: Specifications by the name of their model.
+        where: The models' place in the configuration, for messages.
+
+    Raises:
+        ConfigError: A model lacks a column of another, or has it of another kind or number of
+            levels.
+    """
+    columns: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for model, spec in specs.items():
+        for name, node in spec.items():
+            first, known = columns.setdefault(name, (model, node))
+            if any(node.get(key) != known.get(key) for key in ("kind", "levels")):
+                raise ConfigError(
+                    f"{where}.{model}.spec.{name}: the column is {_kind(node)} here and "
+                    f"{_kind(known)} in the model {first!r}; give it once in the same way."
+                )
+    for model, spec in specs.items():
+        missing = [name for name in columns if name not in spec]
+        if missing:
+            raise ConfigError(
+                f"{where}.{model}.spec: there is no node {missing[0]!r}, which the model "
+                f"{columns[missing[0]][0]!r} has; give every model all columns, one that plays no "
+                "part without parents and children."
+            )
+
+
+def _kind(node: Mapping[str, Any]) -> str:
+    return f"ordinal with {node['levels']} levels" if "levels" in node else str(node["kind"])
 
 
 def _check_node(node: Mapping[str, Any], *, where: str) -> None:
