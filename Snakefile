@@ -4,6 +4,8 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
+from snakemake.pathvars import Pathvars
+
 from replication.cohort_record import check_record, sources_of, write_record
 from replication.config import ConfigError, complete_config
 from replication.experiments import load_experiments, run_name
@@ -33,8 +35,11 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 
+# Snakemake has read the variables of the configuration before it was completed
+workflow.pathvars.update(Pathvars.from_config(config))
+
+
 pathvars:
-    results=config["pathvars"]["results"],
     logs="<results>/logs",
     benchmarks="<results>/benchmarks",
 

@@ -131,6 +131,17 @@ def test_a_cohort_of_ones_own_is_planned_by_its_paths(snakemake: Run, project: P
         assert "experiment=stroke-nl" not in planned.stdout
 
 
+def test_a_cohort_has_a_folder_of_its_own_wherever_results_go(
+    snakemake: Run, project: Path
+) -> None:
+    config = ("--config", *own_cohort(project))
+    planned = snakemake("--cores", "1", "--dry-run", *SMOKE, *config, "--", "all")
+    assert planned.returncode == 0, planned.stderr
+    assert "results/smoke/cohorts/obs/scorecard.md" in planned.stdout
+    assert "results/smoke/scorecard.md" not in planned.stdout
+    assert "results/smoke/cohorts/obs/logs/scorecard.log" in planned.stdout
+
+
 def test_a_trial_without_outcomes_calibrates_nothing(snakemake: Run, project: Path) -> None:
     paths = [*own_cohort(project), "trial=trial.csv"]
     (project / "trial.csv").write_text("Age,mRS_pre,NIHSSa\n70,0,9.5\n", encoding="utf-8")
