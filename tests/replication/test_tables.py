@@ -143,3 +143,10 @@ def test_models_without_coefficients_leave_an_empty_table() -> None:
     table = with_truth(pd.DataFrame(columns=columns), truth)
     assert table.empty
     assert set(table.columns) == {*columns, "truth"}
+
+
+def test_a_table_without_rows_says_so() -> None:
+    empty = pd.DataFrame(columns=["experiment", "model"])
+    for page in (to_markdown(empty, title="L1", note="n"), to_html(empty, title="L1", note="n")):
+        assert "No experiment of this run has anything to show here." in page
+        assert "model" not in page

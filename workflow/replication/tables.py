@@ -293,15 +293,21 @@ def with_truth(coefficients: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     return table.assign(truth=table["truth"] * steps)
 
 
+_NOTHING = "No experiment of this run has anything to show here."
+
+
 def to_markdown(table: pd.DataFrame, *, title: str, note: str, banner: str = "") -> str:
     """A headline, a note and the table in Markdown; numbers with four significant digits."""
     head = [f"# {title}", *([f"**{banner}**"] if banner else []), note]
-    return "\n\n".join([*head, markdown_table(formatted(table))]) + "\n"
+    rows = _NOTHING if table.empty else markdown_table(formatted(table))
+    return "\n\n".join([*head, rows]) + "\n"
 
 
 def to_html(table: pd.DataFrame, *, title: str, note: str, banner: str = "") -> str:
     """A page of its own with the same content, for the report."""
-    rows = formatted(table).to_html(index=False, border=0, escape=True)
+    rows = f"<p>{_NOTHING}</p>"
+    if not table.empty:
+        rows = formatted(table).to_html(index=False, border=0, escape=True)
     warning = f"<p><strong>{html.escape(banner)}</strong></p>" if banner else ""
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
