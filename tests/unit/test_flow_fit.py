@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +151,20 @@ def test_fitting_does_not_touch_the_table(cohort: pd.DataFrame, linear_flow: Cau
 
 
 # being quiet
+
+
+def test_the_first_fit_loads_no_more_of_scipy() -> None:
+    """Its optimisers take longer to load than many fits to run."""
+    code = """
+import sys, numpy as np, pandas as pd, tramdag as td
+y = np.random.default_rng(0).normal(size=200).round()
+loaded = {name for name in sys.modules if name.startswith("scipy")}
+td.CausalFlowDAG({"y": td.ContinuousNode()}, seed=0).fit(pd.DataFrame({"y": y}))
+sys.exit(str({name for name in sys.modules if name.startswith("scipy")} - loaded or ""))
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.stderr.strip() == ""
 
 
 @pytest.mark.parametrize("progress", [None, False])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy
 import torch
+from scipy.linalg import lapack
 from torch import Tensor
 
 __all__ = ["BLOCK_ROWS", "WeightedGram", "dependent_columns"]
@@ -109,5 +109,5 @@ def _clearly_independent(gram: np.ndarray) -> bool:
     squares = gram.diagonal()
     if not squares.min() > 0:
         return False
-    lower, info = scipy.linalg.lapack.dpotrf(gram, lower=1)
+    lower, info = lapack.dpotrf(gram, lower=1)
     return info == 0 and bool((lower.diagonal() ** 2 >= _SMALLEST_SQUARED_SINE * squares).all())

@@ -1,16 +1,14 @@
-r"""Newton steps under lower bounds of zero: convex quadratic programs, many at once.
+r"""Newton steps under lower bounds of zero: convex quadratic programs, one or many at once.
 
 Every program minimises :math:`g^T d + d^T H d / 2` subject to :math:`\psi_k + d_k \ge 0` for the
-bounded entries. First all of them are solved together by one batched Cholesky factorisation, with
-the bounds that held before as equalities (identity rows). Most steps end there: the solution is
-feasible and no multiplier is negative. For the others the program in :math:`x = \psi + d` is a
-least-squares problem, :math:`\min \|L^T x - c\|` with :math:`H = L L^T` and
-:math:`c = L^{-1}(H \psi - g)`. With the unbounded entries first, :math:`L^T` is triangular, so the
-bounded ones solve a non-negative least-squares problem of their own.
+bounded entries. With the bounds that held before as equalities it is one linear system, and most
+programs end there: its solution is feasible and no multiplier is negative. The others begin with
+all bounds that it violates among the equalities and go on by the primal active-set method: towards
+the solution of the system as far as the bounds allow, where the bound that is met joins the
+equalities; and the one of most negative multiplier leaves them.
 
 References:
-    Nocedal and Wright (2006), Numerical Optimization, section 16.5; Lawson and Hanson (1995),
-    Solving Least Squares Problems, chapter 23.
+    Nocedal and Wright (2006), Numerical Optimization, section 16.5.
 """
 
 from __future__ import annotations
@@ -18,16 +16,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy
 import torch
+from scipy.linalg import lapack
 
 __all__ = ["NewtonStep", "bounded_newton_step", "newton_step", "times"]
 
 _LARGEST_DAMPING = 1e3
 """Relative to the diagonal; only a matrix that is not finite needs more."""
 
-_MAX_PIVOTS = 30
-"""Exchanges of the non-negative least squares per entry; a few are usual."""
+_ROUNDING = 1e-15
+"""Relative size of what counts as zero in a multiplier."""
+
+_MAX_SYSTEMS = 10
+"""Linear systems per entry of psi that the active set may take; one or two are usual."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,18 @@ def bounded_newton_step(
     wrong = direction < lowest
     if any_working:
         slope = gradient + times(hessian, direction)
-        tolerance = -1e-15 * np.maximum(np.abs(gradient).max(-1, keepdims=True), 1.0)
+        tolerance = -_ROUNDING * np.maximum(np.abs(gradient).max(-1, keepdims=True), 1.0)
         wrong |= working & (slope < tolerance)
     step = NewtonStep(np.maximum(direction, lowest), working, damped)
     if wrong.any():
         rows = np.flatnonzero(wrong.any(-1))
         step = replace(step, working=working.copy())
         for b in rows:
-            found = _bounded_minimum(psi[b], gradient[b], hessian[b], bounded=bounded, held=held[b])
-            if found is not None:
-                step.direction[b], step.working[b], step.damped[b] = found
+            one = newton_step(
+                psi[b], gradient[b], hessian[b], bounded=bounded, held=held[b], working=working[b]
+            )
+            step.direction[b], step.working[b] = one.direction[0], one.working[0]
+            step.damped[b] = one.damped[0]
     return step
 
 
@@ -104,24 +107,12 @@ def newton_step(
     working: np.ndarray,
 ) -> NewtonStep:
     """:func:`bounded_newton_step` of one program, whose arguments lack the leading dimension."""
-    fixed = working | held
-    if fixed.any():
-        direction, free = np.where(working, -psi, 0.0), np.flatnonzero(~fixed)
-        right = -gradient - hessian @ direction
-        solution, damped = _solution(hessian[free[:, None], free], right[free])
-        direction[free] = solution
-    else:
-        direction, damped = _solution(hessian, -gradient)
-    lowest = np.where(bounded, -psi, -np.inf)
-    wrong = (direction < lowest).any()
-    if not wrong and working.any():
-        slope = (gradient + hessian @ direction)[working]
-        wrong = slope.min() < -1e-15 * max(np.abs(gradient).max(), 1.0)
-    if wrong:
-        found = _bounded_minimum(psi, gradient, hessian, bounded=bounded, held=held)
-        if found is not None:
-            direction, working, damped = found
-    direction = np.maximum(direction, lowest)
+    direction, damped = _step_at_bounds(psi, gradient, hessian, held=held, working=working)
+    beyond = bounded & (direction < -psi)
+    if beyond.any() or _leaving(gradient, hessian, direction, working) is not None:
+        return _bounded_minimum(
+            psi, gradient, hessian, bounded=bounded, held=held, working=working | beyond
+        )
     return NewtonStep(direction[None], working[None], np.array([damped]))
 
 
@@ -132,31 +123,58 @@ def _bounded_minimum(
     *,
     bounded: np.ndarray,
     held: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, bool] | None:
-    """One program by non-negative least squares, None if that could not be finished.
+    working: np.ndarray,
+) -> NewtonStep:
+    """The primal active-set method from the given working set, whose entries go to their bounds."""
+    direction, working = np.where(working, -psi, 0.0), working.copy()
+    for _ in range(_MAX_SYSTEMS * len(psi)):
+        target, damped = _step_at_bounds(psi, gradient, hessian, held=held, working=working)
+        beyond = np.flatnonzero(bounded & (target < -psi))
+        if len(beyond):
+            share = (psi + direction)[beyond] / (direction - target)[beyond]
+            first = share.argmin()
+            direction += share[first] * (target - direction)
+            working[beyond[first]] = True
+            continue
+        direction = target
+        leaving = _leaving(gradient, hessian, direction, working)
+        if leaving is None:
+            break
+        working[leaving] = False
+    direction = np.where(bounded, np.maximum(direction, -psi), direction)
+    return NewtonStep(direction[None], working[None], np.array([damped]))
 
-    Returns:
-        Direction, entries at their bound, and whether the Hessian was damped.
-    """
-    start = np.where(held, 0.0, psi)
-    order = np.concatenate([np.flatnonzero(~(bounded | held)), np.flatnonzero(bounded)])
-    u = len(order) - int(bounded.sum())
-    lower, damped = _factor_one(hessian[order[:, None], order])
-    solve = scipy.linalg.lapack.dtrtrs
-    target, _ = solve(lower, (hessian @ start - gradient)[order], lower=1)
-    try:
-        least, _ = scipy.optimize.nnls(
-            lower[u:, u:].T, target[u:], maxiter=_MAX_PIVOTS * (len(order) - u)
-        )
-    except (RuntimeError, ValueError):  # too many exchanges, or numbers beyond the largest
+
+def _step_at_bounds(
+    psi: np.ndarray,
+    gradient: np.ndarray,
+    hessian: np.ndarray,
+    *,
+    held: np.ndarray,
+    working: np.ndarray,
+) -> tuple[np.ndarray, bool]:
+    """The step that takes the working entries to their bound; and whether it needed damping."""
+    fixed = working | held
+    if not fixed.any():
+        return _solution(hessian, -gradient)
+    direction, free = np.where(working, -psi, 0.0), np.flatnonzero(~fixed)
+    right = -gradient - hessian @ direction
+    direction[free], damped = _solution(hessian[free[:, None], free], right[free])
+    return direction, damped
+
+
+def _leaving(
+    gradient: np.ndarray, hessian: np.ndarray, direction: np.ndarray, working: np.ndarray
+) -> int | None:
+    """The working entry of most negative multiplier, None if that is negative by rounding only."""
+    if not working.any():
         return None
-    position = np.zeros_like(psi)
-    position[order[u:]] = least
-    if u:
-        rest = target[:u] - lower[u:, :u].T @ least
-        position[order[:u]], _ = solve(lower[:u, :u], rest, lower=1, trans=1)
-    at_bound = bounded & (position == 0.0)
-    return np.where(at_bound, -psi, position - start), at_bound, damped
+    slope = np.where(working, gradient + hessian @ direction, 0.0)
+    lowest = int(slope.argmin())
+    if not slope[lowest] < 0.0:
+        return None
+    size = max(np.abs(gradient).max(), 1.0) + np.abs(hessian[lowest]) @ np.abs(direction)
+    return lowest if slope[lowest] < -_ROUNDING * size else None
 
 
 def _solution(matrix: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -164,13 +182,13 @@ def _solution(matrix: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, bool]:
     if not len(right):
         return right, False
     lower, damped = _factor_one(matrix)
-    solution, _ = scipy.linalg.lapack.dpotrs(lower, right, lower=1)
+    solution, _ = lapack.dpotrs(lower, right, lower=1)
     return solution, damped
 
 
 def _factor_one(matrix: np.ndarray) -> tuple[np.ndarray, bool]:
     """Lower Cholesky factor of one matrix, and whether it needed damping."""
-    lower, info = scipy.linalg.lapack.dpotrf(matrix, lower=1)
+    lower, info = lapack.dpotrf(matrix, lower=1)
     if info == 0:
         return lower, False
     factor, _ = _factor(matrix[None], np.zeros((1, len(matrix)), dtype=bool))

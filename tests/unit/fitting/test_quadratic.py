@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy.optimize import lsq_linear
@@ -35,6 +37,35 @@ def test_step_is_the_bounded_minimum(seed: int) -> None:
     np.testing.assert_allclose(psi + step.direction[0], expected, atol=1e-8)
     np.testing.assert_array_equal(step.working[0], BOUNDED & (np.abs(expected) < 1e-9))
     assert not step.damped[0]
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("from_all", [False, True])
+def test_step_of_a_smooth_basis_meets_many_bounds(seed: int, from_all: bool) -> None:
+    """Neighbouring columns of a cumulated basis are nearly parallel, as those of a transform."""
+    rng = np.random.default_rng(seed)
+    t, q = rng.random(400), 16
+    basis = [math.comb(q - 1, k) * t**k * (1 - t) ** (q - 1 - k) for k in range(q)]
+    design = np.cumsum(basis[::-1], 0)[::-1].T
+    target = np.floor(4 * t) + rng.normal(size=len(t))
+    bounded = np.arange(q) > 0
+    psi = np.where(bounded, 0.3, -1.0)
+    hessian, gradient = design.T @ design / 400, design.T @ (design @ psi - target) / 400
+    step = newton_step(
+        psi,
+        gradient,
+        hessian,
+        bounded=bounded,
+        held=np.zeros(q, bool),
+        working=bounded & from_all,
+    )
+    found, slope = psi + step.direction[0], gradient + hessian @ step.direction[0]
+    expected = lsq_linear(design, target, (np.where(bounded, 0.0, -np.inf), np.inf), method="bvls")
+    np.testing.assert_allclose(np.sum((design @ found - target) ** 2), 2 * expected.cost, rtol=1e-9)
+    assert found[bounded].min() >= 0.0
+    assert slope[step.working[0]].min() > -1e-12
+    np.testing.assert_allclose(slope[~step.working[0]], 0.0, atol=1e-12)
+    assert step.working.sum() > 3
 
 
 def test_one_program_alone_and_among_others() -> None:
