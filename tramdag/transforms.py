@@ -40,6 +40,9 @@ BOUND = 5.0
 
 _SMALLEST_INCREMENT = 1e-30
 
+_SMALLEST_STARTING_INCREMENT = 0.05
+"""Between control points without rows; at zero the likelihood would not be finite."""
+
 
 def positive(raw: Tensor) -> Tensor:
     """Softplus, exact in float64: torch's default turns into the identity at 20, off by 2e-9."""
@@ -112,6 +115,11 @@ class LinearInBasis(MonotoneTransform):
     @abc.abstractmethod
     def basis(self, s: Tensor) -> tuple[Tensor, Tensor]:
         """C(s) and C'(s), shape ``(n, n_params - 1)`` each."""
+
+    def start(self, s: Tensor) -> Tensor:
+        """Offset and positive increments near those of rows without parents; ``(n_params,)``."""
+        raw = self.initial().to(s)
+        return torch.cat([raw[:1], positive(raw[1:])])
 
     @override
     def prepare(self, s: Tensor) -> tuple[Tensor, Tensor]:
@@ -193,6 +201,14 @@ class Bernstein(LinearInBasis):
         dC = self._slope * lower
         # beyond the range dC is that of the nearer end, which makes the continuation linear
         return torch.addcmul(C, (s - inside).unsqueeze(-1), dC), dC
+
+    @override
+    def start(self, s: Tensor) -> Tensor:
+        """Coefficients at the log odds of s below their control points, which h passes nearby."""
+        place = ((s + BOUND) * self._slope).ceil().clamp(0, self.n_params).long()
+        below = torch.bincount(place, minlength=self.n_params)[: self.n_params]
+        theta = torch.logit((below.cumsum(0).to(s) + 0.5) / (len(s) + 1.0))
+        return torch.cat([theta[:1], theta.diff().clamp(min=_SMALLEST_STARTING_INCREMENT)])
 
     @override
     def at(self, raw: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 import scipy.interpolate
+import scipy.special
+import scipy.stats
 import torch
 import zuko
 from hypothesis import given
@@ -136,6 +138,21 @@ def test_start_is_increasing_with_the_logistic_quantiles_at_the_ends(
     torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-5)
     assert bool(torch.isfinite(ladj).all())
     assert transform.initial().shape == (transform.n_params,)
+
+
+def test_start_of_a_fit_is_the_empirical_log_odds_at_the_control_points() -> None:
+    s = np.random.default_rng(0).gumbel(scale=2.0, size=400)
+    start = Bernstein(6).start(torch.from_numpy(s)).numpy()
+    below = scipy.stats.ecdf(s).cdf.evaluate(np.linspace(-BOUND, BOUND, 6))
+    expected = scipy.special.logit((400 * below + 0.5) / 401)
+    np.testing.assert_allclose(start.cumsum(), expected, rtol=1e-12)
+
+
+def test_start_of_a_fit_rises_where_no_row_lies() -> None:
+    s = torch.tensor([-20.0, -4.0, 4.0, 4.5, 30.0], dtype=torch.float64)
+    start = Bernstein(9).start(s)
+    assert bool(start.isfinite().all())
+    assert bool((start[1:] > 0).all())
 
 
 @pytest.mark.parametrize("n_coefs", [4, 7, 20, 30])

@@ -30,7 +30,7 @@ from tramdag.fitting.convex import ConvexLikelihood, Local, encoded_blocks, in_d
 from tramdag.fitting.gram import WeightedGram
 from tramdag.fitting.single import SingleContinuous, SingleOrdinal, ordinal_derivatives
 from tramdag.node import Conditional, ContinuousConditional, OrdinalConditional
-from tramdag.transforms import BOUND, positive
+from tramdag.transforms import BOUND, LinearInBasis, positive
 
 __all__ = [
     "ContinuousLikelihood",
@@ -51,9 +51,9 @@ class ContinuousLikelihood(ConvexLikelihood):
     def __init__(
         self, conditional: ContinuousConditional, values: Values, weights: Tensor | None = None
     ) -> None:
-        self._transform = conditional.transform
-        self.n_intercept = k = self._transform.n_params
-        n, q = len(values[conditional.name]), k + len(conditional.linear.columns)
+        self._conditional, self._column = conditional, values[conditional.name]
+        self.n_intercept = k = conditional.transform.n_params
+        n, q = len(self._column), k + len(conditional.linear.columns)
         # one design (1, C, X), written block by block: temporaries of all rows would be larger;
         # columns are contiguous, so that weights multiply them in long runs
         self._design = torch.empty(q, n, dtype=torch.float64).T
@@ -69,9 +69,10 @@ class ContinuousLikelihood(ConvexLikelihood):
 
     @override
     def start(self) -> Tensor:
-        raw = self._transform.initial()
+        transform = self._conditional.transform
+        assert isinstance(transform, LinearInBasis)
         psi = torch.zeros(self.n_replicates, self.n_parameters, dtype=torch.float64)
-        psi[:, 0], psi[:, 1 : self.n_intercept] = raw[0], positive(raw[1:])
+        psi[:, : self.n_intercept] = transform.start(self._conditional.scale(self._column))
         return psi
 
     @override
