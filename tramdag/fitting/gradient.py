@@ -104,13 +104,15 @@ def train_parts(
     Returns:
         The fits of each part, in their order.
     """
+    if not parts:  # even a hidden bar starts a thread
+        return []
     groups: dict[Hashable, list[int]] = {}
     for position, part in enumerate(parts):
         groups.setdefault(part.kind, []).append(position)
     hidden = None if settings.progress is None else not settings.progress
     total = sum(len(part.begin) for part in parts) * settings.adam.epochs
     done: dict[int, NodeFits] = {}
-    with tqdm(total=total, unit="epoch", disable=hidden if parts else True, leave=False) as bar:
+    with tqdm(total=total, unit="epoch", disable=hidden, leave=False) as bar:
         for positions in groups.values():
             group = [parts[position] for position in positions]
             bar.set_description(_names(group))
