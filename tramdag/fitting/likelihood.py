@@ -141,7 +141,10 @@ class OrdinalLikelihood(ConvexLikelihood):
         n, p = len(level), len(conditional.linear.columns)
         self.levels = conditional.levels
         self.n_intercept = self.levels - 1
-        self.level, self.order = level.sort(stable=True)
+        # NumPy counts numbers of 16 bits instead of comparing them
+        order = np.argsort(level.numpy().astype(np.int16), kind="stable")
+        self.order = torch.from_numpy(order)
+        self.level = level[self.order]
         place = torch.empty_like(self.order)
         place[self.order] = torch.arange(n)
         self._design = torch.empty(1 + p, n, dtype=torch.float64).T
