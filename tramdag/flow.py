@@ -77,13 +77,14 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
         verbose: int = 50,
         seed: int | None = None,
         restore_best: bool = True,
-        schedule: str | None = "plateau",
+        schedule: str | None = "auto",
         plateau_patience: int = 15,
         freeze_patience: int | None = None,
         min_delta: float = 1e-4,
         *,
         weights: ArrayLike | None = None,
         optimizer: str = "auto",
+        ridge: float = 4.0,
         validation_fraction: float = 0.1,
         warm_start: bool = False,
         progress: bool | None = None,
@@ -94,33 +95,45 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
 
         Nodes with only LS terms under a bernstein or affine transform, and ordinal ones, are
         *classical*: their likelihood is convex and is solved exactly on every row of ``train_df``.
-        The other arguments concern nodes with networks or a spline, which train by Adam.
+        The other arguments concern nodes with networks or a spline. They are trained by full-batch
+        quasi-Newton steps (L-BFGS) to the maximum of the likelihood times a normal prior of the
+        networks' weights, which needs no rate, no batches and no held-out rows. Another than the
+        default value of a setting of Adam (``learning_rate``, ``batch_size``, ``schedule``,
+        ``plateau_patience``) trains them by Adam instead, which needs held-out rows to stop.
 
         Args:
             train_df: Training rows, one column per node (others are ignored).
-            val_df: Validation rows for nodes trained by Adam; None splits
+            val_df: Validation rows for nodes trained by steps; None splits
                 ``validation_fraction`` off ``train_df`` for them.
             epochs: Most passes over the training rows.
             learning_rate: Adam's (highest) rate.
-            batch_size: Rows per step.
+            batch_size: Rows per step of Adam.
             verbose: Log the validation value every so many epochs (logger ``tramdag``); 0 never.
             seed: Seed of initial weights, validation split and batch order; None takes the flow's.
-            restore_best: Keep the weights of the best validation value, not the last ones.
-            schedule: None (constant), ``"plateau"`` (halved after ``plateau_patience`` epochs
-                without improvement, ends at a thousandth), ``"onecycle"`` or ``"cosine"``.
+            restore_best: Where there are validation rows, keep the weights of their best value, not
+                the last ones.
+            schedule: Of Adam's rate: None (constant), ``"plateau"`` (halved after
+                ``plateau_patience`` epochs without improvement, ends at a thousandth; Adam's
+                default), ``"onecycle"`` or ``"cosine"``. ``"auto"`` names none.
             plateau_patience: See ``schedule``.
-            freeze_patience: End a node's fit after so many epochs without improvement; None never.
+            freeze_patience: End a node's fit after so many epochs without improvement of the
+                validation value; None never.
             min_delta: Smallest change of the validation value, in nats, that counts as improvement.
             weights: Case weights, one non-negative number per row of ``train_df``, by position (an
                 index is not looked at); None weighs all by one. A row of weight zero counts as
                 absent, but scalings (the range of a transform, means and scales of parents) are
                 taken from all rows: the basis is part of the model.
-            optimizer: ``"auto"``, ``"exact"`` (refuses nodes that are not classical) or ``"adam"``
-                (trains all nodes by Adam).
+            optimizer: ``"auto"``, ``"exact"`` (refuses nodes that are not classical),
+                ``"quasi-newton"`` or ``"adam"`` (train all nodes by that method).
+            ridge: Precision of the normal prior with mean zero of the networks' hidden weights and
+                biases; a quarter of it is that of their last layer. Parents are standardised, so it
+                means the same for every network; 0 is plain maximum likelihood. It is for the
+                quasi-Newton method alone.
             validation_fraction: Share of ``train_df`` split off; 0 lets the training rows stand in.
-            warm_start: Go on from the present weights and scalings of Adam's nodes.
+                The quasi-Newton method holds rows out for another share than the default alone.
+            warm_start: Go on from the present weights and scalings of the nodes trained by steps.
             progress: Show a progress bar; None shows it on a terminal only.
-            checkpoint: A file that keeps the state of nodes on their way by Adam. A fit that was
+            checkpoint: A file that keeps the state of nodes trained by steps. A fit that was
                 killed goes on from it, to the same bits on a CPU, when it is run again with the
                 same arguments.
             checkpoint_every: Seconds between two writes of that file.
@@ -143,6 +156,7 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
             min_delta=min_delta,
             restore_best=restore_best,
             optimizer=optimizer,
+            ridge=ridge,
             validation_fraction=validation_fraction,
             warm_start=warm_start,
             verbose=verbose,

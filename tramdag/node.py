@@ -112,6 +112,19 @@ class Conditional(nn.Module, abc.ABC):
         """Floating type of parameters and computations."""
         return self.intercept.dtype
 
+    def prior_precisions(self) -> Tensor:
+        """Relative precision of each parameter's normal prior, zero outside networks; ``(P,)``.
+
+        In the order of :func:`tramdag.fitting.stack.flatten`.
+        """
+        networks = (module for module in self.modules() if isinstance(module, ParentNetwork))
+        of_networks = {
+            id(p): precision for net in networks for p, precision in net.prior_precisions()
+        }
+        return torch.cat(
+            [torch.full((p.numel(),), of_networks.get(id(p), 0.0)) for p in self.parameters()]
+        ).to(self.intercept)
+
     @torch.no_grad()
     def set_scaling(self, values: Values) -> None:
         """Take the scalings of outcome and parents from training rows."""
@@ -143,8 +156,7 @@ class Conditional(nn.Module, abc.ABC):
         for net, columns in zip(self.complex_intercepts, rest[n_shifts:], strict=True):
             raw = raw + net(columns)
         if self.complex_intercepts:
-            floor = self.raw_floor.unsqueeze(-2)
-            raw = torch.where(raw > floor, raw, floor)
+            raw = raw.clamp(min=self.raw_floor.unsqueeze(-2))
         return raw, shift
 
     @property

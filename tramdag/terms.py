@@ -11,7 +11,7 @@ A module's parameters may carry a leading replicate dimension, and its features 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise, product
@@ -26,6 +26,9 @@ from tramdag.spec import CI, CS, LS, VC, Node, OrdinalNode
 from tramdag.transforms import BOUND, Bernstein
 
 __all__ = ["LinearShift", "ParentNetwork", "ShiftColumn", "VaryingCoefficient"]
+
+_OUTPUT_PRECISION = 0.25
+"""Prior precision of a network's last layer, that of hidden weights being 1."""
 
 
 @dataclass(frozen=True)
@@ -212,6 +215,13 @@ class LinearShift(nn.Module):
         return -(self.beta * self.mean).sum()
 
 
+class _Layer(nn.Linear):
+    """A layer whose weights come from its network's generator, not from torch's global one."""
+
+    def reset_parameters(self) -> None:
+        """Leave the weights as they are; :class:`ParentNetwork` sets them."""
+
+
 class ParentNetwork(nn.Module):
     """A fully connected SiLU network of encoded parents, without output bias, zero at the start.
 
@@ -255,7 +265,7 @@ class ParentNetwork(nn.Module):
         self.register_buffer("high", torch.full((n_features,), torch.inf, dtype=dtype))
         widths = [n_features, *term.hidden, n_outputs]
         self.layers: Sequence[nn.Linear] = nn.ModuleList(  # type: ignore[assignment]
-            nn.utils.skip_init(nn.Linear, a, b, bias=i < len(term.hidden), dtype=dtype)
+            _Layer(a, b, bias=i < len(term.hidden), dtype=dtype)
             for i, (a, b) in enumerate(pairwise(widths))
         )
         self._initialise(generator)
@@ -271,6 +281,16 @@ class ParentNetwork(nn.Module):
             if layer.bias is not None:
                 layer.bias.uniform_(-bound, bound, generator=generator)
         self.layers[-1].weight.zero_()
+
+    def prior_precisions(self) -> Iterator[tuple[nn.Parameter, float]]:
+        """Each parameter with the precision of its normal prior, in units of a fit's ``ridge``.
+
+        The last layer's weights are on the scale of what the network makes, log odds, and may be
+        larger than the hidden ones.
+        """
+        for layer in self.layers:
+            precision = _OUTPUT_PRECISION if layer is self.layers[-1] else 1.0
+            yield from ((parameter, precision) for parameter in layer.parameters())
 
     def _encode(self, values: Values) -> Tensor:
         dtype = self.mean.dtype

@@ -160,4 +160,4 @@ def test_bad_varying_coefficients_are_refused(make: Any) -> None:
 def test_a_network_without_hidden_layers_is_still_a_network(rows: pd.DataFrame) -> None:
     term = VC("t", by=("age", "stage"), hidden=())
     flow = CausalFlowDAG(spec_of(term), seed=1).fit(rows, epochs=1)
-    assert flow.report.nodes.set_index("node")["solver"]["y"] == "adam"
+    assert flow.report.nodes.set_index("node")["solver"]["y"] == "quasi-newton"

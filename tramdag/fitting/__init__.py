@@ -1,7 +1,8 @@
 """Fitting a DAG: the joint likelihood separates, so every node gets the solver that suits it.
 
 Classical nodes (linear shifts under a convex head) are solved exactly, :mod:`.exact`; all others
-are trained by Adam, :mod:`.stochastic`, nodes of one shape together, :mod:`.stack`. Every solver
+are trained by steps, :mod:`.stochastic`, nodes of one shape together, :mod:`.stack`: by full-batch
+quasi-Newton steps, :mod:`.quasi_newton`, or by Adam, :mod:`.adam`. Every solver
 takes many replicates at once: data sets that differ in case weights, fits that differ in seeds.
 """
 

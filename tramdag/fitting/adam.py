@@ -102,11 +102,9 @@ class AdamTraining(Training):
 
     def _step(self, batch: tuple[Tensor, ...], weights: Tensor | None, rate: Tensor) -> Tensor:
         """One step of Adam; returns the batch's sums of negative log-likelihoods, ``(R,)``."""
-        self.stepper.flat.copy_(self.stack.flat)
         shape = batch[-1].shape[:2]
         scale = batch[-1].new_ones(shape) if weights is None else weights.to(STEP_DTYPE)
-        log_prob, gradient = self.stepper.gradient(batch, scale / -shape[1])
-        gradient = gradient.to(self.stack.flat.dtype)
+        total, gradient = self._gradient(scale, batch)
         self.step += 1
         beta_1, beta_2 = _BETA
         self.first_moment.lerp_(gradient, 1 - beta_1)
@@ -115,4 +113,10 @@ class AdamTraining(Training):
         spread = self.second_moment.sqrt().mul_(1 / math.sqrt(bias_2)).add_(_EPSILON)
         move = self.first_moment * rate.to(gradient.dtype).unsqueeze(-1)
         self.stack.flat.addcdiv_(move, spread, value=-1 / bias_1)
-        return -(log_prob * scale).sum(1).double()
+        return total
+
+    def _gradient(self, scale: Tensor, batch: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """A batch's sums of negative log-likelihoods, and the gradients of their means."""
+        self.stepper.flat.copy_(self.stack.flat)
+        log_prob, gradient = self.stepper.gradient(batch, scale / -scale.shape[1])
+        return -(log_prob * scale).sum(1).double(), gradient.to(self.stack.flat.dtype)

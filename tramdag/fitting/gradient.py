@@ -22,8 +22,8 @@ from tramdag.fitting.rows import Rows, TrainingRows, mean_nll
 from tramdag.fitting.settings import FitSettings
 from tramdag.fitting.stack import Stack, shape_of
 from tramdag.fitting.start import convex_start
-from tramdag.fitting.stochastic import Journal, fit_adam
-from tramdag.fitting.training import AdamResult
+from tramdag.fitting.stochastic import Journal, fit_by_steps
+from tramdag.fitting.training import Course
 from tramdag.latent import derive_seed
 from tramdag.node import Conditional
 
@@ -94,7 +94,7 @@ class Part:
 def train_parts(
     parts: Sequence[Part], settings: FitSettings, *, journal: Journal | None
 ) -> list[NodeFits]:
-    """Train all parts by Adam, those of one kind side by side.
+    """Train all parts by steps, those of one kind side by side.
 
     Args:
         parts: Nodes by data set.
@@ -110,7 +110,7 @@ def train_parts(
     for position, part in enumerate(parts):
         groups.setdefault(part.kind, []).append(position)
     hidden = None if settings.progress is None else not settings.progress
-    total = sum(len(part.begin) for part in parts) * settings.adam.epochs
+    total = sum(len(part.begin) for part in parts) * settings.steps.epochs
     done: dict[int, NodeFits] = {}
     with tqdm(total=total, unit="epoch", disable=hidden, leave=False) as bar:
         for positions in groups.values():
@@ -175,7 +175,7 @@ class _Split:
 
 
 def _start(part: Part, split: _Split, settings: FitSettings) -> Tensor:
-    if not part.law.has_convex_head or settings.optimizer != "auto" or settings.warm_start:
+    if not part.law.has_convex_head or settings.optimizer == "adam" or settings.warm_start:
         return part.begin
     weights = split.learning_weights(part.rows)
     return convex_start(part.law, part.begin, part.rows.train, weights)
@@ -190,7 +190,7 @@ def _training_rows(group: Sequence[Part], splits: Sequence[_Split], owner: Tenso
     learn, judge = (
         torch.cat([getattr(split, name) for split in splits]) for name in ("learn", "held")
     )
-    data = TrainingRows(learning, learn, held, judge)
+    data = TrainingRows(learning, learn, held, judge, is_judged_apart=splits[0].is_proper)
     case_weights = [part.rows.weights for part in group if part.rows.weights is not None]
     if case_weights:
         weights = [w.gather(1, s.learn) for w, s in zip(case_weights, splits, strict=True)]
@@ -221,16 +221,16 @@ def _train(
             value = float(values.mean())
             _log.info("%s: epoch %d, validation NLL %.5f", _names(group), epoch, value)
 
-    fits = fit_adam(
+    fits = fit_by_steps(
         laws,
         begin,
         data,
-        settings.adam,
+        settings.steps,
         seeds=[derive_seed(s, "batches", part.law.name) for part in group for s in part.rows.seeds],
         on_epoch=on_epoch,
         journal=journal,
     )
-    bar.update(sum(settings.adam.epochs - len(result.train) for result in fits.results))
+    bar.update(sum(settings.steps.epochs - len(course.train) for course in fits.courses))
     stack = Stack(laws, owner, fits.flat)
     nll = mean_nll(stack, data.rows, data.index, data.weights)
     judged = mean_nll(stack, data.held, data.held_index, data.held_weights)
@@ -240,15 +240,24 @@ def _train(
     for part, split in zip(group, splits, strict=True):
         own = slice(first, first + len(part.begin))
         first = own.stop
-        results = fits.results[own]
-        held = judged[own].tolist() if split.is_proper else [None] * len(results)
+        courses = fits.courses[own]
+        held = judged[own].tolist() if split.is_proper else [None] * len(courses)
         reports = [
-            _report(part, split, replicate, result, nll=value, held=other, seconds=seconds)
-            for replicate, (result, value, other) in enumerate(
-                zip(results, nll[own].tolist(), held, strict=True)
+            _report(
+                part,
+                split,
+                replicate,
+                course,
+                solver=settings.steps.solver,
+                nll=value,
+                held=other,
+                seconds=seconds,
+            )
+            for replicate, (course, value, other) in enumerate(
+                zip(courses, nll[own].tolist(), held, strict=True)
             )
         ]
-        histories = [_history(part.law, result) for result in results]
+        histories = [_history(part.law, course) for course in courses]
         done.append(NodeFits(fits.flat[own], reports, histories))
     return done
 
@@ -257,8 +266,9 @@ def _report(
     part: Part,
     split: _Split,
     replicate: int,
-    result: AdamResult,
+    course: Course,
     *,
+    solver: str,
     nll: float,
     held: float | None,
     seconds: float,
@@ -269,25 +279,25 @@ def _report(
         counted, total = int((weights > 0).sum()), float(weights.sum())
     return NodeReport(
         node=part.law.name,
-        solver="adam",
-        epochs=len(result.train),
+        solver=solver,
+        epochs=len(course.train),
         n=counted,
         nll=nll,
         validation_nll=held,
-        converged=result.settled,
+        converged=course.settled,
         seconds=seconds,
         total_weight=total,
     )
 
 
-def _history(law: Conditional, result: AdamResult) -> NodeHistory:
+def _history(law: Conditional, course: Course) -> NodeHistory:
     labels = [column.label for column in law.linear.columns]
     return NodeHistory(
-        epoch=list(range(1, len(result.train) + 1)),
-        train=result.train,
-        validation=[*result.validation],
-        learning_rate=[*result.learning_rate],
-        seconds=result.seconds,
+        epoch=list(range(1, len(course.train) + 1)),
+        train=course.train,
+        validation=[*course.validation],
+        learning_rate=[*course.learning_rate],
+        seconds=course.seconds,
         labels=[(parent, None if level is pd.NA else level) for parent, level in labels],
-        estimates=[beta.tolist() for beta in result.beta],
+        estimates=[beta.tolist() for beta in course.beta],
     )

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from tramdag.node import Conditional, ContinuousConditional, OrdinalConditional
-from tramdag.transforms import BOUND, LinearInBasis, positive
+from tramdag.transforms import BOUND, LinearInBasis
 
 __all__ = ["HeadGradient", "head_gradient"]
 
@@ -53,12 +53,17 @@ def head_gradient(
     return _by_autograd(law, raw, shift, outcome, scale)
 
 
+def _increments_and_rise(raw: Tensor) -> tuple[Tensor, Tensor]:
+    """Softplus and its derivative, by operations that processors have in vectors."""
+    increments = raw.clamp(min=0.0) + torch.log1p(torch.exp(-raw.abs()))
+    return increments, -torch.expm1(-increments)
+
+
 def _linear_in_basis(
     raw: Tensor, shift: Tensor, outcome: tuple[Tensor, ...], scale: Tensor
 ) -> HeadGradient:
     C, dC = outcome
-    increments = positive(raw[..., 1:])
-    rise = -torch.expm1(-increments)
+    increments, rise = _increments_and_rise(raw[..., 1:])
     shared = raw.shape[-2] == 1
     if shared:
         column = increments.mT
@@ -81,7 +86,7 @@ def _linear_in_basis(
 
 
 def _ordinal(raw: Tensor, shift: Tensor, level: Tensor, scale: Tensor) -> HeadGradient:
-    increments = positive(raw[..., 1:])
+    increments, rise = _increments_and_rise(raw[..., 1:])
     n_params = raw.shape[-1]
     theta = torch.cat([raw[..., :1], raw[..., :1] + increments.cumsum(-1)], -1)
     theta = theta.expand(*shift.shape, n_params)
@@ -106,7 +111,7 @@ def _ordinal(raw: Tensor, shift: Tensor, level: Tensor, scale: Tensor) -> HeadGr
         by_increments = by_increments + by_lower.unsqueeze(-1) * (k > inner)
         pull = scale.unsqueeze(-1) / torch.expm1(gaps)
         by_increments = by_increments + torch.where(own, pull, zero)
-        by_raw.append(by_increments * -torch.expm1(-increments))
+        by_raw.append(by_increments * rise)
     by_rows = torch.cat(by_raw, -1)
     if raw.shape[-2] == 1:
         by_rows = by_rows.sum(-2, keepdim=True)

@@ -36,15 +36,15 @@ class NodeReport:
 
     Attributes:
         node: The node's name.
-        solver: ``"exact"`` (global optimum with certificate) or ``"adam"``.
+        solver: ``"exact"`` (global optimum with certificate), ``"quasi-newton"`` or ``"adam"``.
         epochs: Newton steps, or passes over the training rows.
         n: Rows that entered the likelihood; with case weights those of positive weight.
         nll: Mean negative log-likelihood on them at the final parameters, nats per row, weighted
             if they have weights.
         validation_nll: The same on the validation rows, None where there are none.
-        converged: The certificate holds (exact), or the schedule ended by itself (adam).
+        converged: The certificate holds (exact), or the fit ended by itself, not at its last epoch.
         seconds: Wall time.
-        kkt_residual: See :class:`~tramdag.fitting.exact.Certificate`; None for adam.
+        kkt_residual: See :class:`~tramdag.fitting.exact.Certificate`; None for the others.
         newton_decrement: Likewise, nats.
         active_bounds: Increments at their bound.
         inestimable: Coefficients held at zero, as ``parent`` or ``parent=level``.

@@ -85,6 +85,7 @@ class TrainingRows:
         held_index: Each member's own of them, shape ``(R, n_held)``.
         weights: Case weights of the training rows ``(R, n)``, with mean one, or None.
         held_weights: Case weights of the validation rows ``(R, n_held)``, with mean one, or None.
+        is_judged_apart: Whether the held rows are others than those learnt from.
     """
 
     rows: Rows
@@ -93,6 +94,7 @@ class TrainingRows:
     held_index: Tensor
     weights: Tensor | None = None
     held_weights: Tensor | None = None
+    is_judged_apart: bool = True
 
     def steps_in(self, dtype: torch.dtype) -> TrainingRows:
         """A copy whose training rows have another floating type; nothing else changes."""

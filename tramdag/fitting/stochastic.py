@@ -8,13 +8,15 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from tramdag.fitting.adam import AdamTraining
+from tramdag.fitting.quasi_newton import QuasiNewtonTraining
 from tramdag.fitting.rows import TrainingRows
-from tramdag.fitting.settings import AdamSettings
-from tramdag.fitting.training import AdamFits, Training
+from tramdag.fitting.settings import AdamSettings, QuasiNewtonSettings
+from tramdag.fitting.training import Fits, Training
 from tramdag.node import Conditional
 from tramdag.transforms import inverse_positive, positive
 
-__all__ = ["Journal", "fit_adam", "lift_increments"]
+__all__ = ["Journal", "fit_by_steps", "lift_increments"]
 
 _SMALLEST_START_INCREMENT = 1e-2
 """Increments of a warm start are lifted to here: at zero the softplus has no gradient."""
@@ -30,23 +32,23 @@ class Journal(Protocol):
         """Keep a state if it is time to, and in any case if it is the last one."""
 
 
-def fit_adam(
+def fit_by_steps(
     laws: Sequence[Conditional],
     flat: Tensor,
     data: TrainingRows,
-    settings: AdamSettings,
+    settings: AdamSettings | QuasiNewtonSettings,
     *,
     seeds: Sequence[int],
     on_epoch: Callable[[int, Tensor], None] | None = None,
     journal: Journal | None = None,
-) -> AdamFits:
-    """Train members of one shape by Adam.
+) -> Fits:
+    """Train members of one shape by Adam or by the quasi-Newton method.
 
     Args:
         laws: The distinct laws that the rows' owners refer to; they do not change.
         flat: Each member's parameters at the start, shape ``(R, P)``.
         data: Their rows.
-        settings: Epochs, rates, patience.
+        settings: Epochs, patience, and what the method needs.
         seeds: Seed of each member's order of batches.
         on_epoch: Called after every epoch with its number (from 1) and the validation values of
             the members that still move.
@@ -55,7 +57,11 @@ def fit_adam(
     Returns:
         Parameters and histories of all members.
     """
-    training = Training(laws, flat, data, settings, seeds)
+    training: Training
+    if isinstance(settings, AdamSettings):
+        training = AdamTraining(laws, flat, data, settings, seeds)
+    else:
+        training = QuasiNewtonTraining(laws, flat, data, settings)
     # data sets of another length train the same nodes in a stack of their own
     names = ", ".join(dict.fromkeys(law.name for law in laws))
     key = f"{names} on {data.rows.n} rows"

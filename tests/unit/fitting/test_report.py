@@ -28,7 +28,7 @@ def mixed() -> CausalFlowDAG:
 def test_the_table_has_a_row_per_node_in_causal_order(mixed: CausalFlowDAG) -> None:
     table = mixed.report.nodes
     assert table["node"].tolist() == ["a", "m", "y"]
-    assert table["solver"].tolist() == ["exact", "exact", "adam"]
+    assert table["solver"].tolist() == ["exact", "exact", "quasi-newton"]
     assert table["kkt_residual"].isna().tolist() == [False, False, True]
     assert (table["seconds"] >= 0).all()
 
@@ -46,7 +46,7 @@ def test_a_fit_converged_when_all_of_its_nodes_did(mixed: CausalFlowDAG) -> None
 def test_printing_shows_every_node_with_its_solver(mixed: CausalFlowDAG) -> None:
     lines = str(mixed.report).splitlines()
     assert len(lines) == 4
-    assert all(word in lines[-1] for word in ("y", "adam", "False"))
+    assert all(word in lines[-1] for word in ("y", "quasi-newton", "False"))
 
 
 @pytest.mark.parametrize("part", ["nodes", "history", "trajectories"])

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from tramdag import CI, CS, LS, VC, CausalFlowDAG, ContinuousNode, OrdinalNode
 from tramdag.data import Values
-from tramdag.fitting import training
+from tramdag.fitting import adam
 from tramdag.fitting.rows import Rows, TrainingRows
-from tramdag.fitting.schedule import Progress
+from tramdag.fitting.schedule import RateProgress
 from tramdag.fitting.settings import AdamSettings
 from tramdag.fitting.stack import Stack, flatten, restore, shape_of
-from tramdag.fitting.stochastic import fit_adam
+from tramdag.fitting.stochastic import fit_by_steps
 from tramdag.node import Conditional, make_conditional
 from tramdag.spec import Node, check_spec
 
@@ -155,8 +155,8 @@ def start_of(members: list[Conditional]) -> torch.Tensor:
 
 def trained(members: list[Conditional], table: Values, seeds: list[int]) -> list[list[float]]:
     data = rows_of(members[0], table, len(members))
-    fits = fit_adam(members[:1], start_of(members), data, SETTINGS, seeds=seeds)
-    return [result.validation for result in fits.results]
+    fits = fit_by_steps(members[:1], start_of(members), data, SETTINGS, seeds=seeds)
+    return [course.validation for course in fits.courses]
 
 
 def test_training_in_a_stack_is_training_alone(child: Node, values: Values) -> None:
@@ -179,19 +179,19 @@ def test_members_end_on_their_own(values: Values) -> None:
     settings = AdamSettings(
         epochs=60, batch_size=60, learning_rate=0.3, schedule=None, freeze_patience=2
     )
-    fits = fit_adam(
+    fits = fit_by_steps(
         members[:1],
         start_of(members),
         rows_of(members[0], table, 4),
         settings,
         seeds=[1, 2, 3, 4],
     )
-    lengths = [len(result.validation) for result in fits.results]
+    lengths = [len(course.validation) for course in fits.courses]
     assert len(set(lengths)) > 1
-    for member, row, result in zip(members, fits.flat, fits.results, strict=True):
+    for member, row, course in zip(members, fits.flat, fits.courses, strict=True):
         restore(member, row)
-        assert result.settled == (len(result.validation) < 60)
-        best = min(result.validation)
+        assert course.settled == (len(course.validation) < 60)
+        best = min(course.validation)
         reached = -member.log_prob(table).mean().item()
         assert reached == pytest.approx(best, rel=1e-12)
 
@@ -202,7 +202,7 @@ def test_gathering_in_small_pieces_changes_nothing(
     child = CHILDREN["ordinal intercept"]()
     table = law(child, values, 0)[1]
     whole = trained([law(child, values, 0)[0]], table, [1])
-    monkeypatch.setattr(training, "_GATHERED_NUMBERS", 1)
+    monkeypatch.setattr(adam, "_GATHERED_NUMBERS", 1)
     assert trained([law(child, values, 0)[0]], table, [1]) == whole
 
 
@@ -216,10 +216,10 @@ def test_case_weights_of_zero_leave_rows_out(values: Values) -> None:
     data = rows_of(member, table)
     data.weights = data.held_weights = weights
     start = start_of([member])
-    weighted = fit_adam([member], start, data, settings, seeds=[1])
-    plain = fit_adam([member], start, rows_of(member, some), settings, seeds=[1])
+    weighted = fit_by_steps([member], start, data, settings, seeds=[1])
+    plain = fit_by_steps([member], start, rows_of(member, some), settings, seeds=[1])
     # full batches: the order of the rows does not matter
-    assert weighted.results[0].validation == pytest.approx(plain.results[0].validation, rel=1e-4)
+    assert weighted.courses[0].validation == pytest.approx(plain.courses[0].validation, rel=1e-4)
 
 
 def test_nodes_of_one_shape_are_trained_as_one_and_fitted_as_separate_flows() -> None:
@@ -249,7 +249,7 @@ def test_progress_follows_each_member_by_the_rules_of_a_single_fit() -> None:
         schedule="plateau", plateau_patience=1, min_delta=0.1, learning_rate=1.0
     )
     flat = torch.zeros(2, 3)
-    progress = Progress.start(flat, settings)
+    progress = RateProgress.start(flat, settings)
     improving, stuck = [4.0, 3.0, 2.0, 1.0], [4.0, 3.95, 3.92, 3.91]
     for epoch, (good, bad) in enumerate(zip(improving, stuck, strict=True)):
         progress.after_epoch(torch.tensor([good, bad]).double(), flat + epoch, settings)
@@ -262,7 +262,7 @@ def test_progress_follows_each_member_by_the_rules_of_a_single_fit() -> None:
 def test_settled_members_move_no_more() -> None:
     settings = AdamSettings(freeze_patience=1, min_delta=0.0)
     flat = torch.zeros(1, 2)
-    progress = Progress.start(flat, settings)
+    progress = RateProgress.start(flat, settings)
     for value in (1.0, 2.0, 0.5):
         progress.after_epoch(torch.tensor([value]).double(), flat + value, settings)
     assert progress.settled.tolist() == [True]

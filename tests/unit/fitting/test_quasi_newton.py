@@ -1,0 +1,188 @@
+"""The default training of nodes with networks, held against SciPy's own L-BFGS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.optimize
+import torch
+
+from tramdag import CI, CS, LS, VC, CausalFlowDAG, ContinuousNode, OrdinalNode, fit_replicates
+from tramdag.fitting import quasi_newton
+from tramdag.fitting.stack import Stack, flatten, restore
+from tramdag.node import Conditional
+from tramdag.spec import Node
+
+N = 240
+
+NODES: dict[str, Node] = {
+    "y": ContinuousNode(terms=[CS("x", hidden=(6,))], n_coefs=6),
+    "z": ContinuousNode(terms=[CI("x", hidden=(6,)), LS("g")], n_coefs=6),
+    "g": OrdinalNode(3, terms=[CI("x", hidden=(4,))]),
+    "v": OrdinalNode(3, terms=[LS("x"), VC("g", by="x", hidden=(4,))]),
+    "s": ContinuousNode(terms=[CI("x", hidden=(4,))], transform="spline", n_coefs=4),
+}
+SPEC: dict[str, Node] = {"x": ContinuousNode(transform="affine"), **NODES}
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    rng = np.random.default_rng(4)
+    x = rng.uniform(-2, 2, N)
+    u = rng.logistic(size=(5, N))
+    g = (u[2][:, None] > np.array([-1.0, 1.0]) - x[:, None]).sum(1)
+    v = (u[3][:, None] > np.array([-1.0, 1.0]) - g[:, None] * np.sin(x)[:, None]).sum(1)
+    columns = {"y": 2 * np.sin(2 * x) + u[0] / 2, "z": x + g + np.exp(x / 2) * u[1], "g": g, "v": v}
+    return pd.DataFrame({"x": x, **columns, "s": x**2 + u[4]})
+
+
+@pytest.fixture(scope="module")
+def fitted(table: pd.DataFrame) -> CausalFlowDAG:
+    return CausalFlowDAG(SPEC, seed=3).fit(table, epochs=1000)
+
+
+def objective(
+    law: Conditional, values: Mapping[str, torch.Tensor], ridge: float
+) -> tuple[Any, np.ndarray]:
+    """Total penalised negative log-likelihood by autograd in double precision, and its start."""
+    start, n = flatten(law).numpy(), len(values[law.name])
+    hidden = [net.layers for net in law.modules() if hasattr(net, "layers")]
+    precision = {id(p): 1.0 for layers in hidden for p in layers.parameters()}
+    precision |= {id(layers[-1].weight): 0.25 for layers in hidden}
+
+    def value_and_gradient(row: np.ndarray) -> tuple[float, np.ndarray]:
+        restore(law, torch.from_numpy(row))
+        prior = sum(precision.get(id(p), 0.0) * p.square().sum() for p in law.parameters())
+        total = -law.log_prob(values).mean() + 0.5 * ridge / n * prior
+        total.backward()
+        gradient = torch.cat([p.grad.flatten() for p in law.parameters()])
+        law.zero_grad()
+        return total.item(), gradient.numpy()
+
+    return value_and_gradient, start
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_the_end_is_a_minimum_that_scipy_cannot_leave(
+    node: str, table: pd.DataFrame, fitted: CausalFlowDAG
+) -> None:
+    values = {name: torch.tensor(table[name].to_numpy()) for name in table}
+    f, end = objective(fitted.conditionals[node], values, ridge=4.0)
+    reached, _ = f(end)
+    better = scipy.optimize.minimize(f, end, jac=True, method="L-BFGS-B", options={"maxiter": 200})
+    f(end)  # the law as it was
+    assert fitted.report.nodes.set_index("node").loc[node, "converged"]
+    assert 0 <= reached - better.fun < 1e-5
+
+
+def test_the_ridge_is_the_precision_of_the_weights(table: pd.DataFrame) -> None:
+    sizes, nll = [], []
+    for ridge in (0.1, 4.0, 100.0):
+        flow = CausalFlowDAG({k: SPEC[k] for k in "xy"}, seed=3).fit(table, ridge=ridge)
+        layers = flow.conditionals["y"].complex_shifts[0].layers
+        sizes.append(sum(p.square().sum().item() for p in layers.parameters()))
+        nll.append(flow.report.nodes.set_index("node").loc["y", "nll"])
+    assert sizes == sorted(sizes, reverse=True)
+    assert nll == sorted(nll)
+
+
+def test_every_row_is_learnt_from_unless_some_are_held_out(table: pd.DataFrame) -> None:
+    spec = {k: SPEC[k] for k in "xy"}
+    by_default = CausalFlowDAG(spec, seed=3).fit(table, epochs=5).report.node_reports[-1]
+    assert (by_default.solver, by_default.n, by_default.validation_nll) == ("quasi-newton", N, None)
+    held_out = CausalFlowDAG(spec, seed=3).fit(table, epochs=5, validation_fraction=0.25)
+    report = held_out.report.node_reports[-1]
+    assert report.n == N - N // 4
+    assert report.validation_nll is not None
+
+
+@pytest.mark.parametrize(
+    "setting", [{"learning_rate": 0.02}, {"batch_size": 64}, {"schedule": None}]
+)
+def test_a_setting_of_adam_asks_for_adam(setting: dict[str, Any], table: pd.DataFrame) -> None:
+    flow = CausalFlowDAG({k: SPEC[k] for k in "xy"}, seed=3).fit(table, epochs=2, **setting)
+    report = flow.report.node_reports[-1]
+    assert (report.solver, report.n) == ("adam", N - N // 10)
+
+
+def test_validation_rows_choose_the_best_epoch(table: pd.DataFrame) -> None:
+    train, held = table.iloc[:80], table.iloc[80:]
+    options: dict[str, Any] = {"epochs": 200, "ridge": 0.0}
+    flow = CausalFlowDAG({k: SPEC[k] for k in "xy"}, seed=3).fit(train, held, **options)
+    course = flow.history.query("node == 'y'")["validation"]
+    reached = -flow.node_log_prob(held)["y"].mean()
+    assert reached == pytest.approx(course.min(), rel=1e-12)
+    assert course.iloc[-1] > course.min()  # without a prior it ends by fitting noise
+    patient = {"freeze_patience": 5, "min_delta": 0.0}
+    short = CausalFlowDAG({k: SPEC[k] for k in "xy"}, seed=3).fit(train, held, **options, **patient)
+    assert short.report.node_reports[-1].epochs < len(course)
+
+
+def test_the_value_never_rises(fitted: CausalFlowDAG, table: pd.DataFrame) -> None:
+    flow = CausalFlowDAG({k: SPEC[k] for k in "xy"}, seed=3).fit(table, ridge=0.0)
+    train = flow.history.query("node == 'y'")["train"]
+    assert train.diff().max() <= 1e-6
+    assert train.iloc[-1] < train.iloc[0] - 0.3
+
+
+def test_blocks_of_rows_change_nothing(
+    table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def course() -> np.ndarray:
+        flow = CausalFlowDAG({k: SPEC[k] for k in "xzg"}, seed=3)
+        return flow.fit(table, epochs=10).history["train"].to_numpy()
+
+    whole = course()
+    monkeypatch.setattr(quasi_newton, "_BLOCK_NUMBERS", 500)
+    monkeypatch.setattr(quasi_newton, "_KEPT_NUMBERS", 0)
+    np.testing.assert_allclose(course(), whole, atol=2e-6)
+
+
+def test_members_of_a_stack_are_fits_of_their_own(table: pd.DataFrame) -> None:
+    spec = {k: SPEC[k] for k in "xy"}
+    weights = np.random.default_rng(0).exponential(size=(3, N))
+    ensemble = fit_replicates(spec, table, weights=weights, seed=5)
+    for b, own in enumerate(weights):
+        alone = CausalFlowDAG(spec, seed=5).fit(table, weights=own)
+        gap = ensemble[b].node_log_prob(table)["y"] - alone.node_log_prob(table)["y"]
+        # single-precision gradients in another order of summation, to the end of two courses
+        assert gap.abs().max() < 0.02
+        assert abs(gap.mean()) < 1e-3
+
+
+def test_a_killed_fit_goes_on_to_the_same_bits(
+    table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"epochs": 60}
+
+    def fit(**more: Any) -> CausalFlowDAG:
+        return CausalFlowDAG(SPEC, seed=3).fit(table, **options, **more)
+
+    whole = fit()
+    original, left = Stack.gradient, [70]
+
+    def gradient(self: Stack, *arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return original(self, *arguments)
+
+    path = tmp_path / "fit.journal"
+    with monkeypatch.context() as patch:
+        patch.setattr(Stack, "gradient", gradient)
+        with pytest.raises(KeyboardInterrupt):
+            fit(checkpoint=path, checkpoint_every=0)
+    resumed = fit(checkpoint=path, checkpoint_every=0)
+    for left_law, right_law in zip(
+        whole.conditionals.values(), resumed.conditionals.values(), strict=True
+    ):
+        assert torch.equal(flatten(left_law), flatten(right_law))
+    columns = ["node", "epoch", "train", "validation", "learning_rate"]
+    pd.testing.assert_frame_equal(
+        resumed.history[columns], whole.history[columns], check_exact=True
+    )

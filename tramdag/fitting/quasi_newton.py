@@ -1,0 +1,189 @@
+r"""One stack's training by full-batch quasi-Newton steps (L-BFGS).
+
+Each member minimises :math:`-\ell(\psi) / n + \rho / (2n) \sum_j p_j \psi_j^2`: the mean negative
+log-likelihood of its rows and a normal prior of its networks' weights
+(:meth:`~tramdag.node.Conditional.prior_precisions`, :math:`\rho` is ``ridge``). The prior's share
+falls with n as in Bayes' rule; it makes the minimum worth reaching, where plain maximum likelihood
+of a network fits noise, so no rows need be held out to stop in time.
+
+Every epoch evaluates each member once, at the end of its present step. Where the value has
+fallen enough that is the next point, else the step is shortened; so members that are at different
+stages still move in one program, without a look from the host.
+
+References:
+    Nocedal and Wright (2006), Numerical Optimization, chapters 3.1 and 7.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from tramdag.fitting.lbfgs import InverseHessian
+from tramdag.fitting.progress import Progress
+from tramdag.fitting.rows import TrainingRows
+from tramdag.fitting.settings import QuasiNewtonSettings
+from tramdag.fitting.training import STEP_DTYPE, Training
+from tramdag.node import Conditional
+
+__all__ = ["QuasiNewtonTraining"]
+
+_SUFFICIENT_DECREASE = 1e-4
+_ROUNDING = 1e-8
+"""Relative rounding of a mean of single-precision log-likelihoods."""
+
+_SHORTEST_STEP = 1e-6
+"""A step that had to be shortened beyond this ends the member, after a try along the gradient."""
+
+_LOOK_BACK = 20
+_LEAST_GAIN = 1e-5
+"""Nats per row; a member that gained less over the last ``_LOOK_BACK`` epochs has converged."""
+
+_BLOCK_NUMBERS = 2**19
+"""Numbers of the rows that pass the networks in one go on a processor: they stay in its cache."""
+
+_BLOCK_NUMBERS_ON_DEVICE = 2**26
+
+_KEPT_NUMBERS = 2**27
+"""Numbers of gathered rows, 512 MiB, that are kept from epoch to epoch."""
+
+
+class QuasiNewtonTraining(Training):
+    """Training by L-BFGS; see :class:`~tramdag.fitting.training.Training` for the arguments.
+
+    Args:
+        laws: Distinct laws.
+        flat: Starts.
+        data: Rows.
+        settings: Prior and patience.
+    """
+
+    def __init__(
+        self,
+        laws: Sequence[Conditional],
+        flat: Tensor,
+        data: TrainingRows,
+        settings: QuasiNewtonSettings,
+    ) -> None:
+        super().__init__(laws, flat, data, settings, Progress.start(flat, settings))
+        self.settings = settings
+        self._precision = laws[0].prior_precisions() * (settings.ridge / data.index.shape[1])
+        self._blocks: list[tuple[tuple[Tensor, ...], Tensor]] | None = None
+        infinite = flat.new_full((len(flat),), torch.inf)
+        # at the last accepted point: what is minimised, its gradient, the likelihood's part of it
+        self.value, self.nll, self.gradient = infinite, infinite, torch.zeros_like(flat)
+        self.value_before = infinite  # some epochs ago
+        # on the way to the next: direction, its slope, and how far to go
+        self.direction, self.slope = torch.zeros_like(flat), torch.zeros_like(infinite)
+        self.length = torch.ones_like(infinite)
+        self.inverse_hessian = InverseHessian(flat)
+
+    _TENSORS = ("value", "nll", "gradient", "value_before", "direction", "slope", "length")
+
+    @override
+    def _own_state(self) -> dict[str, Tensor]:
+        hessian = {f"hessian {k}": v for k, v in self.inverse_hessian.state().items()}
+        return {name: getattr(self, name) for name in self._TENSORS} | hessian
+
+    @override
+    def _set_own_state(self, state: Mapping[str, Tensor]) -> None:
+        for name in self._TENSORS:
+            setattr(self, name, state[name])
+        hessian = {k.removeprefix("hessian "): v for k, v in state.items() if "hessian " in k}
+        self.inverse_hessian.resume(hessian)
+
+    @override
+    def _keep_own(self, index: Tensor) -> None:
+        for name in self._TENSORS:
+            setattr(self, name, getattr(self, name)[index])
+        self.inverse_hessian.keep(index)
+        self._blocks = None
+
+    @override
+    def run_epoch(self) -> None:
+        settled = self.progress.settled
+        tried = torch.where(settled, 0.0, self.length)
+        step = tried.unsqueeze(-1) * self.direction
+        point = self.stack.flat + step
+        nll, gradient = self._evaluate(point)
+        pull = self._precision * point
+        value, gradient = nll + 0.5 * (pull * point).sum(-1), gradient + pull
+        limit = self.value + _SUFFICIENT_DECREASE * tried * self.slope
+        limit = limit + _ROUNDING * self.value.abs().clamp(min=1.0)
+        first = self.epoch == 0
+        better = (first | (value <= limit)) & ~settled & torch.isfinite(value)
+        if not first:
+            self.inverse_hessian.update(step, gradient - self.gradient, better)
+        taken = better.unsqueeze(-1)
+        self.stack.flat.copy_(torch.where(taken, point, self.stack.flat))
+        self.gradient = torch.where(taken, gradient, self.gradient)
+        # the parabola through both values and the slope has its minimum here
+        rise = value - self.value - tried * self.slope
+        shorter = (-0.5 * tried * self.slope / rise).nan_to_num(0.1).clamp(0.1, 0.5) * tried
+        self.value = torch.where(better, value, self.value)
+        self.nll = torch.where(better, nll, self.nll)
+        self._turn(better, shorter)
+        apart = self.data.is_judged_apart
+        held = self._judge() if apart else self.nll
+        # without validation rows the last point is the best one
+        self.progress.note(held if apart else self.value, self.stack.flat, self.settings)
+        if (self.epoch + 1) % _LOOK_BACK == 0:
+            gained = self.value_before - self.value
+            self.progress.settled = self.progress.settled | (gained < _LEAST_GAIN)
+            self.value_before = self.value
+        self._after_epoch(self.nll, held, tried)
+
+    def _turn(self, better: Tensor, shorter: Tensor) -> None:
+        """Where to go from points that are new, and how far from those that are not."""
+        stuck = ~better & (shorter < _SHORTEST_STEP)
+        along_gradient = (self.direction + self.gradient).abs().amax(-1) == 0.0
+        self.progress.settled = self.progress.settled | (stuck & along_gradient)
+        self.inverse_hessian.forget(stuck)
+        new = better | stuck
+        direction = -(self.inverse_hessian @ self.gradient)
+        slope = (direction * self.gradient).sum(-1)
+        # rounding may spoil a direction; the gradient's own never rises
+        downhill = slope < 0
+        direction = torch.where(downhill.unsqueeze(-1), direction, -self.gradient)
+        slope = torch.where(downhill, slope, -self.gradient.square().sum(-1))
+        self.direction = torch.where(new.unsqueeze(-1), direction, self.direction)
+        self.slope = torch.where(new, slope, self.slope)
+        # without curvature a step of unit length at most
+        unit = 1.0 / self.gradient.norm(dim=-1).clamp(min=1.0)
+        start = torch.full_like(unit, 1.0) if self.epoch > 0 else unit
+        length = torch.where(better, start, torch.where(stuck, unit, shorter))
+        self.length = length
+
+    def _evaluate(self, point: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean negative log-likelihood and its gradient at points ``(R, P)``."""
+        self.stepper.flat.copy_(point)
+        nll, gradient = torch.zeros_like(point[:, 0]), torch.zeros_like(point)
+        for rows, scale in self._row_blocks():
+            log_prob, part = self.stepper.gradient(rows, scale)
+            nll += (log_prob * scale).sum(1, dtype=nll.dtype)
+            gradient += part
+        return nll, gradient
+
+    def _row_blocks(self) -> list[tuple[tuple[Tensor, ...], Tensor]]:
+        """The training rows in blocks, each with the factors of its rows' log-likelihoods."""
+        if self._blocks is not None:
+            return self._blocks
+        data = self.data
+        n_members, n = data.index.shape
+        on_device = data.index.is_cuda
+        numbers = _BLOCK_NUMBERS_ON_DEVICE if on_device else _BLOCK_NUMBERS
+        size = max(1, numbers // (n_members * data.rows.width))
+        blocks = []
+        for low in range(0, n, size):
+            some = slice(low, low + size)
+            rows = data.rows.gather(data.index[:, some])
+            weights = data.index[:, some].new_ones(()).expand(n_members, rows[-1].shape[1])
+            if data.weights is not None:
+                weights = data.weights[:, some]
+            blocks.append((rows, weights.to(STEP_DTYPE) / -n))
+        if n_members * n * data.rows.width <= _KEPT_NUMBERS:
+            self._blocks = blocks
+        return blocks
