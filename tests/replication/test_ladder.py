@@ -255,7 +255,12 @@ def test_rungs_have_an_interval_or_a_spread(
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == list(titles.values())
     curves = ladder_curves(flows, plan=PLAN, rows=cohort, generator=MagicMrClean("nl"))
     drawn = draw_odds_ratios(
-        curves, titles=titles, units={"Age": "years"}, modifier="Age", treatment="T"
+        curves,
+        titles=titles,
+        units={"Age": "years"},
+        modifier="Age",
+        treatment="T",
+        outcome="mRS_3m",
     )
     shown = [axis for axis in drawn.axes if axis.axison]
     assert [axis.get_xlabel() for axis in shown] == ["Age (years)"] * 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,12 +13,27 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from replication.questions import by_seed, select_rows
-from replication.style import TRUTH, TRUTH_FILL, axis_label, legend_below, looks, new_figure
+from replication.questions import select_rows
+from replication.spread import PALE, STRONG, median_seeds, seeds_around, titles_with_seeds
+from replication.style import (
+    TRUTH,
+    axis_label,
+    legend_below,
+    looks,
+    mark_ratios,
+    model_panels,
+    new_figure,
+)
 
 __all__ = ["draw_ladder", "draw_odds_ratios"]
 
-_BAND = "#9ECAE1"
+_BAND: dict[str, Any] = {"alpha": 0.2, "lw": 0}
+
+# dotted: thin and grey it would be one of the pale seeds
+_NO_EFFECT: dict[str, Any] = {"color": "0.3", "ls": ":", "lw": 1.0, "zorder": 1}
+
+_LOWEST = 0.05
+"""Least odds ratio on an axis, and the inverse of the greatest."""
 
 
 def draw_ladder(rungs: pd.DataFrame, *, titles: Mapping[str, str], base: str) -> Figure:
@@ -79,8 +95,11 @@ def draw_odds_ratios(
     units: Mapping[str, str],
     modifier: str,
     treatment: str,
+    outcome: str,
 ) -> Figure:
     """The treatment's odds ratio as a function of the modifier, a panel per specification.
+
+    The median seed is strong, the others are pale. All panels have the same axes.
 
     Args:
         curves: Table of curves, see ``replication.ladder.ladder_curves``.
@@ -88,52 +107,75 @@ def draw_odds_ratios(
         units: Units by column.
         modifier: The column on the horizontal axis.
         treatment: The treatment.
+        outcome: The outcome, a higher level of which is meant by the odds.
     """
-    shown = [model for model in titles if model in set(curves["model"])]
-    columns = min(3, max(len(shown), 1))
-    figure, axes = new_figure(-(-max(len(shown), 1) // columns), columns, panel=(3.3, 2.3))
-    flat = [axis for row in axes for axis in row]
-    for axis, model in zip(flat, shown, strict=False):
-        _draw_curves(axis, select_rows(curves, model=model), colour=looks(titles)[model].colour)
-        axis.set_title(fill(titles[model], 34), loc="left")
+    named = titles_with_seeds(curves, titles)
+    if not named:
+        return _nothing_to_draw(treatment)
+    ylabel = fill(f"odds ratio of {outcome} > k, {treatment} = 1 against 0", 28)
+    figure, panels = model_panels(named, ylabel=ylabel)
+    median = median_seeds(
+        curves.assign(log=np.log(curves["odds_ratio"])), value="log", within=["model"]
+    )
+    low, high = _limits(curves)
+    for model, axis in panels.items():
+        own = select_rows(curves, model=model)
+        _draw_curves(axis, own, median, colour=looks(titles)[model].colour)
         axis.set_xlabel(axis_label(modifier, units))
-    for axis in flat[len(shown) :]:
-        axis.set_axis_off()
-    ends = curves[["odds_ratio", "truth"]].to_numpy().ravel()
-    ends = np.concatenate([ends, curves["lower"].to_numpy(), curves["upper"].to_numpy()])
-    ends = ends[np.isfinite(ends)]
-    for axis in flat[: len(shown)]:
-        axis.set_yscale("log")
-        if len(ends):
-            axis.set_ylim(max(ends.min(), 0.05) / 1.1, min(ends.max(), 20) * 1.1)
-        axis.set_yticks([0.1, 0.2, 0.5, 1, 2, 5, 10], ["0.1", "0.2", "0.5", "1", "2", "5", "10"])
-        axis.minorticks_off()
-        low, high = axis.get_ylim()
-        axis.set_yticks([t for t in (0.1, 0.2, 0.5, 1, 2, 5, 10) if low <= t <= high])
-    for row in axes:
-        row[0].set_ylabel(f"odds ratio of {treatment}")
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], color="black", lw=1.4, label="model, one line per seed"),
-    ]
-    if curves["lower"].notna().any():
-        handles.append(Patch(color=_BAND, label="95 % pointwise band"))
-    if curves["truth"].notna().any():
-        handles.append(Line2D([], [], **TRUTH, label="truth"))
-    legend_below(figure, handles)
+        axis.set_xlim(curves["value"].min(), curves["value"].max())
+        mark_ratios(axis, "y", low, high)
+    legend_below(figure, _curve_legend(curves))
     return figure
 
 
-def _draw_curves(axis: Axes, curves: pd.DataFrame, *, colour: str) -> None:
+def _nothing_to_draw(treatment: str) -> Figure:
+    figure, ((axis,),) = new_figure(1, 1, panel=(4.0, 1.0))
+    axis.set_axis_off()
+    axis.text(
+        0.5,
+        0.5,
+        f"no specification has one odds ratio of {treatment} for all levels of the outcome",
+        ha="center",
+        va="center",
+        wrap=True,
+        transform=axis.transAxes,
+    )
+    return figure
+
+
+def _limits(curves: pd.DataFrame) -> tuple[float, float]:
+    """Around all curves and no effect; a wide band is cut off rather than flatten the curves."""
+    ends = curves[["odds_ratio", "lower", "upper", "truth"]].to_numpy(float)
+    low, high = min(np.nanmin(ends), 1.0), max(np.nanmax(ends), 1.0)
+    return max(low, _LOWEST) / 1.1, min(high, 1 / _LOWEST) * 1.1
+
+
+def _draw_curves(
+    axis: Axes, curves: pd.DataFrame, median: Mapping[str, int], *, colour: str
+) -> None:
     several = len(set(curves["seed"])) > 1
-    for number, (_, curve) in enumerate(by_seed(curves)):
+    axis.axhline(1, **_NO_EFFECT)
+    for _, curve, strong in seeds_around(curves, median):
         # with seeds a band would hold the networks fixed: it tells less than the seeds do
         if curve["lower"].notna().all() and not several:
-            axis.fill_between(
-                curve["value"], curve["lower"], curve["upper"], color=_BAND, alpha=0.7, lw=0
-            )
-        axis.plot(
-            curve["value"], curve["odds_ratio"], color=colour, lw=0.8 if several else 1.4, alpha=0.9
-        )
-        if number == 0 and curve["truth"].notna().any():
+            ends = curve["lower"], curve["upper"]
+            axis.fill_between(curve["value"], *ends, color=colour, **_BAND)
+        axis.plot(curve["value"], curve["odds_ratio"], color=colour, **(STRONG if strong else PALE))
+        if strong and curve["truth"].notna().any():
             axis.plot(curve["value"], curve["truth"], **TRUTH)
-    axis.axhline(1, color=TRUTH_FILL, lw=0.8)
+
+
+def _curve_legend(curves: pd.DataFrame) -> list[Line2D | Patch]:
+    seeds = curves.groupby("model")["seed"].nunique()
+    several = (seeds > 1).any()
+    name = "model, median seed" if several else "model"
+    handles: list[Line2D | Patch] = [Line2D([], [], color="black", **STRONG, label=name)]
+    if several:
+        handles.append(Line2D([], [], color="black", **PALE, label="other seeds"))
+    single = curves["model"].map(seeds) == 1
+    if (single & curves["lower"].notna()).any():
+        handles.append(Patch(color="black", **_BAND, label="95 % pointwise band"))
+    if curves["truth"].notna().any():
+        handles.append(Line2D([], [], **TRUTH, label="truth"))
+    handles.append(Line2D([], [], **_NO_EFFECT, label="no effect"))
+    return handles

@@ -11,12 +11,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from replication.odds_ratios import CONDITIONAL, POPULATION
 from replication.questions import odds_ratio_label, select_rows
 from replication.spread import median_seeds, seeds_around, titles_with_seeds
-from replication.style import TRUTH, TRUTH_FILL, Look, legend_below, looks, new_figure
+from replication.style import (
+    TRUTH,
+    TRUTH_FILL,
+    Look,
+    legend_below,
+    looks,
+    mark_ratios,
+    new_figure,
+)
 
 __all__ = ["draw_odds_ratio"]
 
@@ -28,9 +35,6 @@ _SCALES = {
 
 _NORMAL = 1.96
 """Half width of a 95 percent interval in standard errors."""
-
-_WIDE = 20.0
-"""From which ratio of its ends an axis is marked by powers of ten."""
 
 _INTERVALS = "left: 95 % interval; right: 1.96 Monte Carlo errors"
 
@@ -125,11 +129,7 @@ def _set_limits(row: Sequence[Axes], asked: pd.DataFrame) -> None:
     values = values[np.isfinite(values) & (values > 0)]
     low, high = values.min() / 1.03, values.max() * 1.03
     for axis in row:
-        axis.set_xscale("log")
-        axis.set_xlim(low, high)
-        axis.xaxis.set_major_locator(LogLocator() if high > _WIDE * low else MaxNLocator(5))
-        axis.xaxis.set_minor_locator(NullLocator())
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        mark_ratios(axis, "x", low, high)
 
 
 def _handles(table: pd.DataFrame) -> list[Line2D | Patch]:

@@ -22,6 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from PIL import Image
 
 from replication.job import staged
@@ -35,6 +36,7 @@ __all__ = [
     "axis_label",
     "legend_below",
     "looks",
+    "mark_ratios",
     "model_panels",
     "new_blocks",
     "new_figure",
@@ -57,6 +59,9 @@ REFERENCE: dict[str, Any] = {"color": "0.6", "ls": "-", "lw": 0.9, "zorder": 1}
 
 _TITLE_WIDTH = 34
 """Letters of a title that fit over the panel of a model."""
+
+_DECADES = 10.0, 1000.0
+"""Ratios of the ends of an axis from which 1, 2, 5 mark it, and from which powers of ten do."""
 
 _SETTINGS: Any = {
     "font.size": 9,
@@ -159,6 +164,26 @@ def new_blocks(
 def axis_label(node: str, units: Mapping[str, str]) -> str:
     """``"Age (years)"``, or the bare name of a dimensionless variable."""
     return f"{node} ({units[node]})" if node in units else node
+
+
+def mark_ratios(axis: Axes, which: str, low: float, high: float) -> None:
+    """A logarithmic axis from low to high with plain numbers on it.
+
+    Args:
+        axis: The panel.
+        which: ``"x"`` or ``"y"``.
+        low: Lower end.
+        high: Upper end.
+    """
+    axis.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
+    own = axis.xaxis if which == "x" else axis.yaxis
+    some, many = _DECADES
+    if high < some * low:
+        own.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    else:
+        own.set_major_locator(LogLocator(subs=(1, 2, 5) if high < many * low else (1,)))
+    own.set_minor_locator(NullLocator())
+    own.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def legend_below(figure: Figure, handles: Iterable[Line2D | Patch]) -> None:

@@ -54,6 +54,7 @@ rule odds_ratios:
         units=units_of,
         modifier=lambda wildcards: experiment_of(wildcards).ladder.modifier,
         treatment=lambda wildcards: experiment_of(wildcards).ladder.treatment,
+        outcome=lambda wildcards: experiment_of(wildcards).ladder.outcome,
         code=code_hash("odds_ratios"),
     script:
         "../scripts/odds_ratios.py"

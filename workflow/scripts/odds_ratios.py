@@ -13,13 +13,19 @@ def odds_ratios(
     units: Mapping[str, str],
     modifier: str,
     treatment: str,
+    outcome: str,
     titles: Mapping[str, str],
     png: str,
     pdf: str,
 ) -> None:
     """Write the figure in both formats."""
     figure = draw_odds_ratios(
-        read_csv(curves), titles=titles, units=units, modifier=modifier, treatment=treatment
+        read_csv(curves),
+        titles=titles,
+        units=units,
+        modifier=modifier,
+        treatment=treatment,
+        outcome=outcome,
     )
     save_figure(figure, png=png, pdf=pdf)
 
