@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from replication.figures_ladder import draw_odds_ratios
+from replication.figures_ladder import draw_ladder, draw_odds_ratios
 
 TITLES = {
     "ls": "linear shifts of everything that was recorded before the treatment",
@@ -104,3 +104,29 @@ def test_panels_say_whose_odds_ratio_it_is() -> None:
 def test_a_ladder_without_a_single_odds_ratio_says_so() -> None:
     (axis,) = draw(curves().head(0)).axes
     assert "no specification has one odds ratio of drip" in axis.texts[0].get_text()
+
+
+def test_long_titles_leave_no_label_of_the_ladder_cut_off() -> None:
+    rungs = pd.DataFrame(
+        {
+            "model": list(TITLES),
+            "seeds": [1, 3, 3],
+            "ate": 0.1,
+            "min": 0.05,
+            "max": 0.15,
+            "lower": [0.02, np.nan, np.nan],
+            "upper": [0.12, np.nan, np.nan],
+            "truth": 0.1,
+            "nll_difference": [0.0, 0.01, 0.02],
+            "difference_lower": [0.0, 0.0, 0.01],
+            "difference_upper": [0.0, 0.02, 0.03],
+        }
+    )
+    figure = draw_ladder(rungs, titles=TITLES, base="ls")
+    figure.canvas.draw()
+    left, right = figure.axes
+    labels = [left.xaxis.label, right.xaxis.label, *left.get_yticklabels()]
+    assert all(
+        figure.bbox.containsx(end) for t in labels for end in t.get_window_extent().intervalx
+    )
+    assert left.xaxis.label.get_window_extent().x1 < right.xaxis.label.get_window_extent().x0

@@ -27,6 +27,9 @@ from replication.style import (
 
 __all__ = ["draw_ladder", "draw_odds_ratios"]
 
+_WIDTH = 40
+"""Letters of a line beside or below a panel of the ladder."""
+
 _BAND: dict[str, Any] = {"alpha": 0.2, "lw": 0}
 
 # dotted: thin and grey it would be one of the pale seeds
@@ -64,10 +67,9 @@ def draw_ladder(rungs: pd.DataFrame, *, titles: Mapping[str, str], base: str) ->
         left.axvline(truth, **TRUTH)
     right.axvline(0, color="0.6", lw=0.8)
     left.set_xlabel("average effect (difference of probabilities)")
-    right.set_xlabel(
-        f"held-out nats per row beyond {titles[base]}\n(left of zero: predicts better)"
-    )
-    left.set_yticks(range(len(rows)), list(titles.values()))
+    beyond = fill(f"held-out nats per row beyond {titles[base]}", _WIDTH)
+    right.set_xlabel(f"{beyond}\n(left of zero: predicts better)")
+    left.set_yticks(range(len(rows)), [fill(title, _WIDTH) for title in titles.values()])
     right.set_yticks(range(len(rows)), [""] * len(rows))
     for axis in (left, right):
         axis.set_ylim(len(rows) - 0.5, -0.5)
