@@ -24,6 +24,7 @@ from scipy import stats
 
 import tramdag as td
 from tramdag import plotting
+from tramdag.plotting.coefficients import ratio_text
 
 mpl.use("Agg")
 
@@ -281,6 +282,37 @@ def test_a_stored_table_gives_the_same_forest(tables: dict[str, Any], tmp_path: 
     fresh = plotting.coefficient_forest(table)
     assert row_names(stored) == row_names(fresh)
     np.testing.assert_array_equal(points(stored, "estimate"), points(fresh, "estimate"))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"),
+    [
+        (0.0, "0"),
+        (3.2e-7, "3.2×10⁻⁷"),
+        (0.00123, "0.0012"),
+        (0.0949, "0.095"),
+        (0.0951, "0.10"),
+        (1.0, "1.00"),
+        (99.61, "99.61"),
+        (99.999, "100"),
+        (112.4, "112"),
+        (999.9, "1000"),
+        (45678.0, "45700"),
+        (2.346e8, "2.35×10⁸"),
+    ],
+)
+def test_odds_ratios_are_printed_in_plain_digits(ratio: float, text: str) -> None:
+    assert ratio_text(ratio) == text
+
+
+def test_a_long_logarithmic_axis_is_marked_in_plain_numbers(tables: dict[str, Any]) -> None:
+    table = tables["coefficient_forest"].query("node == 'mRS_3m'").iloc[-1:]
+    ax = plotting.coefficient_forest(table.assign(odds_ratio_upper=3e8, odds_ratio_lower=2e-3))
+    ax.figure.canvas.draw()
+    names = [label.get_text() for label in ax.get_xticklabels()]
+    assert not any("e" in name for name in names)
+    assert {"1000", "10⁷"} <= set(names)
+    assert any("(0.0020 to 3.00×10⁸)" in text.get_text() for text in ax.texts)
 
 
 def test_an_odds_ratio_per_ten_units_is_that_of_ten_times_the_coefficient(

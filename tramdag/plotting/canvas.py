@@ -24,6 +24,7 @@ __all__ = [
     "axis_name",
     "confidence_level",
     "log_ticks",
+    "plain_number",
     "require_columns",
 ]
 
@@ -34,6 +35,7 @@ WIDE_BAND = "0.86"
 """Simultaneous bands, behind the pointwise ones."""
 REFERENCE = "0.45"
 """Lines that say what no effect or a perfect fit would be."""
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1)))
 """Styles of several curves in one picture."""
 
@@ -101,4 +103,18 @@ def log_ticks(ax: Axes, which: str) -> None:
     subs = (1.0, 2.0, 5.0) if decades < 2 else (1.0, 3.0) if decades < 4 else (1.0,)
     axis.set_major_locator(LogLocator(subs=subs))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: plain_number(value, 1)))
+
+
+def plain_number(value: float, digits: int) -> str:
+    """Significant digits in plain notation, by a power of ten only where that would be long.
+
+    >>> plain_number(1234.5, 3), plain_number(0.00123, 2), plain_number(1.2e7, 2)
+    ('1230', '0.0012', '1.2×10⁷')
+    """
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    power = int(exponent)
+    if -5 < power < 6:
+        return f"{float(f'{mantissa}e{power}'):.{max(digits - 1 - power, 0)}f}" if value else "0"
+    times = "" if mantissa == "1" else f"{mantissa}×"
+    return f"{times}10{str(power).translate(_SUPERSCRIPTS)}"

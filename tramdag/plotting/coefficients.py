@@ -17,6 +17,7 @@ from tramdag.plotting.canvas import (
     axis_name,
     confidence_level,
     log_ticks,
+    plain_number,
     require_columns,
 )
 from tramdag.spec import OrdinalNode, Spec
@@ -96,8 +97,10 @@ def coefficient_forest(
 
 
 def ratio_text(value: float) -> str:
-    """An odds ratio for a label: two decimals, or two digits where these say nothing."""
-    return f"{value:.2f}" if 0.095 <= value < 99.5 else f"{value:.2g}"
+    """An odds ratio for a label: two decimals, or two or three digits where these say nothing."""
+    if 0.095 <= value < 99.995:
+        return f"{value:.2f}"
+    return plain_number(value, 2 if value < 1 else 3)
 
 
 def _rescaled(table: pd.DataFrame, per: Mapping[str, float]) -> pd.DataFrame:

@@ -149,8 +149,8 @@ def _edge_label(spec: Spec, name: str, parent: str, estimates: pd.DataFrame | No
     known = rows[~rows["status"].isin(["separated", "undetermined", "not estimable"])]
     if known.empty:
         return f"{text}\n{rows['status'].iloc[0]}"
-    ends = sorted({ratio_text(known["odds_ratio"].min()), ratio_text(known["odds_ratio"].max())})
-    ends.sort(key=float)
+    ratios = known["odds_ratio"]
+    ends = dict.fromkeys(ratio_text(end) for end in (ratios.min(), ratios.max()))
     return f"{text}\n{' to '.join(ends)}"
 
 
