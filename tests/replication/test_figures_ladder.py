@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from replication.figures_ladder import draw_ladder, draw_odds_ratios
+from replication.figures_ladder import draw_ladder, draw_odds_ratio_by_modifier
 
 TITLES = {
     "ls": "linear shifts of everything that was recorded before the treatment",
@@ -46,7 +46,7 @@ def curves(ls: float = 0.8, nets: tuple[float, ...] = (1.1, 2.0, 1.2), width: fl
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    return draw_odds_ratios(
+    return draw_odds_ratio_by_modifier(
         table,
         titles=TITLES,
         units={"age": "years"},

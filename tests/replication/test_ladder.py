@@ -13,7 +13,7 @@ from scipy import stats
 from statsmodels.miscmodels.ordinal_model import OrderedModel
 
 import tramdag as td
-from replication.figures_ladder import draw_ladder, draw_odds_ratios
+from replication.figures_ladder import draw_ladder, draw_odds_ratio_by_modifier
 from replication.folds import cross_validate, fold_numbers, single_node_spec
 from replication.ladder import (
     CURVE_POINTS,
@@ -254,7 +254,7 @@ def test_rungs_have_an_interval_or_a_spread(
     figure = draw_ladder(rungs.reset_index(), titles=titles, base="ls")
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == list(titles.values())
     curves = ladder_curves(flows, plan=PLAN, rows=cohort, generator=MagicMrClean("nl"))
-    drawn = draw_odds_ratios(
+    drawn = draw_odds_ratio_by_modifier(
         curves,
         titles=titles,
         units={"Age": "years"},

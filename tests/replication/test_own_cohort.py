@@ -56,7 +56,14 @@ def test_three_paths_are_a_whole_chapter(paths: dict[str, str]) -> None:
     assert experiment.validation
     assert experiment.ladder is not None
     assert [entry["do"] for entry in experiment.interventions] == [{"drug": 0}, {"drug": 1}]
-    chapter = {"calibration", "effects", "forest", "ladder", "odds_ratios", "trial_effects"}
+    chapter = {
+        "calibration",
+        "effects",
+        "forest",
+        "ladder",
+        "odds_ratio_by_modifier",
+        "trial_effects",
+    }
     assert chapter < set(experiment.figures)
     assert "forecasts" not in experiment.figures
 

@@ -154,7 +154,13 @@ def test_three_paths_are_a_chapter_without_a_truth(snakemake: Run, project: Path
     assert done.returncode == 0, done.stderr[-4000:]
     results = project / "results" / "cohorts" / "third"
     assert {path.name for path in (project / "results").iterdir()} == {"cohorts"}
-    for name in ("ladder", "odds_ratios", "trial_benefit", "trial_effects", "trial_outcomes"):
+    for name in (
+        "ladder",
+        "odds_ratio_by_modifier",
+        "trial_benefit",
+        "trial_effects",
+        "trial_outcomes",
+    ):
         assert (results / "figures" / "third" / f"{name}.png").is_file()
     ladder = pd.read_csv(results / "tables" / "ladder.csv")
     assert set(ladder["model"]) == set(models)

@@ -25,7 +25,7 @@ from replication.style import (
     new_figure,
 )
 
-__all__ = ["draw_ladder", "draw_odds_ratios"]
+__all__ = ["draw_ladder", "draw_odds_ratio_by_modifier"]
 
 _WIDTH = 40
 """Letters of a line beside or below a panel of the ladder."""
@@ -90,7 +90,7 @@ def _ladder_legend(rows: pd.DataFrame, *, truth: bool) -> list[Line2D | Patch]:
     return handles
 
 
-def draw_odds_ratios(
+def draw_odds_ratio_by_modifier(
     curves: pd.DataFrame,
     *,
     titles: Mapping[str, str],

@@ -125,7 +125,7 @@ def _figures(entry: Mapping[str, Any], specs: Iterable[Mapping[str, Any]]) -> li
     figures += ["calibration", "effects"] if entry.get("effects") else []
     figures += ["forest"] if any(exact) else []
     figures += ["history"] if not all(exact) else []
-    figures += ["ladder", "odds_ratios"] if entry.get("ladder") else []
+    figures += ["ladder", "odds_ratio_by_modifier"] if entry.get("ladder") else []
     figures += ["shift_curves"] if entry.get("shifts") else []
     if entry["validation"]:
         figures += ["trial_benefit", "trial_effects", "trial_outcomes", "trial_risks"]

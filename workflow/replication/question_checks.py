@@ -201,7 +201,7 @@ _FIGURE_NEEDS = {
     "mechanisms": "conditionals",
     "monte_carlo": "monte_carlo",
     "odds_ratio": "odds_ratios",
-    "odds_ratios": "ladder",
+    "odds_ratio_by_modifier": "ladder",
     "shift_curves": "shifts",
     "trial_benefit": "validation",
     "trial_effects": "validation",

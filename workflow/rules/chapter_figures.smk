@@ -29,20 +29,20 @@ rule ladder_figure:
         "../scripts/ladder_figure.py"
 
 
-rule odds_ratios:
+rule odds_ratio_by_modifier:
     input:
         curves=rules.ladder.output.curves,
     output:
         png=report(
-            "<results>/figures/{experiment}/odds_ratios.png",
-            caption="../report/odds_ratios.rst",
+            "<results>/figures/{experiment}/odds_ratio_by_modifier.png",
+            caption="../report/odds_ratio_by_modifier.rst",
             category="Figures",
             subcategory="{experiment}",
             labels={"figure": "odds ratio by modifier"},
         ),
-        pdf="<results>/figures/{experiment}/odds_ratios.pdf",
+        pdf="<results>/figures/{experiment}/odds_ratio_by_modifier.pdf",
     log:
-        "<logs>/odds_ratios/{experiment}.log",
+        "<logs>/odds_ratio_by_modifier/{experiment}.log",
     conda:
         "../envs/replication.yaml"
     threads: 1
@@ -55,9 +55,9 @@ rule odds_ratios:
         modifier=lambda wildcards: experiment_of(wildcards).ladder.modifier,
         treatment=lambda wildcards: experiment_of(wildcards).ladder.treatment,
         outcome=lambda wildcards: experiment_of(wildcards).ladder.outcome,
-        code=code_hash("odds_ratios"),
+        code=code_hash("odds_ratio_by_modifier"),
     script:
-        "../scripts/odds_ratios.py"
+        "../scripts/odds_ratio_by_modifier.py"
 
 
 rule trial_outcomes:

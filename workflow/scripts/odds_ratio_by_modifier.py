@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from replication.figures_ladder import draw_odds_ratios
+from replication.figures_ladder import draw_odds_ratio_by_modifier
 from replication.job import read_csv, run_script
 from replication.style import save_figure
 
 
-def odds_ratios(
+def odds_ratio_by_modifier(
     *,
     curves: str,
     units: Mapping[str, str],
@@ -19,7 +19,7 @@ def odds_ratios(
     pdf: str,
 ) -> None:
     """Write the figure in both formats."""
-    figure = draw_odds_ratios(
+    figure = draw_odds_ratio_by_modifier(
         read_csv(curves),
         titles=titles,
         units=units,
@@ -31,4 +31,4 @@ def odds_ratios(
 
 
 if __name__ == "__main__":
-    run_script(odds_ratios, snakemake)  # noqa: F821
+    run_script(odds_ratio_by_modifier, snakemake)  # noqa: F821
