@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from replication import crosscheck
 from replication.frozen_r import Cohort, frozen_cohorts
 from replication.polr import r_unavailable_reason
 
@@ -61,3 +62,8 @@ def in_r_process():
         pytest.skip(f"needs R with MASS: {reason}")
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         yield lambda function, *args, **kwargs: pool.submit(function, *args, **kwargs).result()
+
+
+@pytest.fixture
+def no_r(monkeypatch):
+    monkeypatch.setattr(crosscheck, "r_unavailable_reason", lambda: "there is no R on PATH")
