@@ -72,7 +72,7 @@ class DeltaMethod:
         reason = self.reason or reason
         g = self._vector(gradient)
         error = float(np.sqrt(g @ self.covariance @ g)) if not reason else np.nan
-        half = scipy.stats.norm.ppf(0.5 + 0.5 * self.level) * error
+        half = scipy.special.ndtri(0.5 + 0.5 * self.level) * error
         ends = (estimate - half, estimate + half)
         if scale == "log":
             ends = (estimate * np.exp(-half / estimate), estimate * np.exp(half / estimate))

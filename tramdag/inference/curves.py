@@ -75,7 +75,7 @@ def odds_ratio_curve(
         spread = contrast[:, kept] @ half
         error = np.sqrt((spread**2).sum(1))
         critical = _simultaneous_quantile(spread, error, level, seed)
-    quantile = scipy.stats.norm.ppf(0.5 + 0.5 * level)
+    quantile = scipy.special.ndtri(0.5 + 0.5 * level)
     return pd.DataFrame(
         {
             "log_odds_ratio": estimate,
@@ -93,7 +93,7 @@ def _simultaneous_quantile(spread: np.ndarray, error: np.ndarray, level: float, 
     """Quantile of the largest absolute standardised deviation over the rows."""
     moving = error > 0
     if not moving.any():
-        return float(scipy.stats.norm.ppf(0.5 + 0.5 * level))
+        return float(scipy.special.ndtri(0.5 + 0.5 * level))
     draws = np.random.default_rng(seed).standard_normal((_DRAWS, spread.shape[1]))
     deviations = np.abs(draws @ (spread[moving] / error[moving, None]).T)
     return float(np.quantile(deviations.max(1), level))

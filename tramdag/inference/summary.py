@@ -82,7 +82,7 @@ def summary_table(
     """
     columns = conditional.linear.columns
     errors = dict(zip(table.index, np.sqrt(np.diag(table.to_numpy())), strict=True))
-    quantile = scipy.stats.norm.ppf(0.5 + 0.5 * level)
+    quantile = scipy.special.ndtri(0.5 + 0.5 * level)
     rows = []
     for column, estimate in zip(columns, conditional.linear.beta.tolist(), strict=True):
         parent, parent_level = column.label
@@ -109,7 +109,7 @@ def summary_table(
                 "estimate": estimate,
                 "std_error": error,
                 "z": z,
-                "p": 2.0 * scipy.stats.norm.sf(abs(z)),
+                "p": 2.0 * scipy.special.ndtr(-abs(z)),
                 "lower": lower,
                 "upper": upper,
                 "status": status,

@@ -91,7 +91,7 @@ def confidence_level(estimate: ArrayLike, upper: ArrayLike, std_error: ArrayLike
     z = z[np.isfinite(z)]
     if not z.size or np.ptp(z) > 1e-6 * z.max():
         return None
-    return float(2.0 * scipy.stats.norm.cdf(np.median(z)) - 1.0)
+    return float(2.0 * scipy.special.ndtr(np.median(z)) - 1.0)
 
 
 def log_ticks(ax: Axes, which: str) -> None:

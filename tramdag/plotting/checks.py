@@ -196,4 +196,4 @@ def _wilson_level(table: pd.DataFrame) -> str:
     z = (upper - p)[inside] / np.sqrt((upper * (1 - upper) / n)[inside])
     if not z.size or np.ptp(z) > 1e-6 * z.max():
         return ""
-    return f"{100 * (2 * scipy.stats.norm.cdf(z[0]) - 1):.3g} % "
+    return f"{100 * (2 * scipy.special.ndtr(z[0]) - 1):.3g} % "

@@ -113,7 +113,7 @@ def _coefficient_rows(flow: td.CausalFlowDAG, level: float) -> list[dict[str, An
 def _cutpoint_rows(flow: td.CausalFlowDAG, node: str, level: float) -> list[dict[str, Any]]:
     matrix = flow.vcov(node)
     errors = dict(zip(matrix.index, np.sqrt(np.diag(matrix)), strict=True))
-    quantile = scipy.stats.norm.ppf(0.5 + 0.5 * level)
+    quantile = scipy.special.ndtri(0.5 + 0.5 * level)
     rows = []
     for k, estimate in enumerate(flow.cutpoints(node)):
         error = errors.get(f"theta[{k}]", np.nan)
