@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import subprocess
@@ -160,6 +161,13 @@ def test_a_script_gets_its_rule_by_name(tmp_path: Path) -> None:
     assert '"rows": "in.csv"' in text
     assert '"threads": 3' in text
     assert '"gpu": 1' in text
+
+
+def test_the_end_of_a_job_does_not_search_what_it_imported(tmp_path: Path) -> None:
+    before = gc.get_freeze_count()
+    run_script(lambda **_: None, fake(tmp_path / "toy.log"))
+    assert gc.get_freeze_count() > before
+    gc.unfreeze()
 
 
 def test_a_name_that_a_rule_uses_twice_is_refused(tmp_path: Path) -> None:
