@@ -96,7 +96,7 @@ def test_the_median_seed_is_strong_and_the_others_are_pale() -> None:
 
 def test_panels_say_whose_odds_ratio_it_is() -> None:
     first, second = panels(draw(curves()))
-    assert first.get_ylabel().replace("\n", " ") == "odds ratio of score > k, drip = 1 against 0"
+    assert first.get_ylabel() == "odds ratio of score > k,\ndrip = 1 against 0"
     assert second.get_title(loc="left") == "one network, 3 seeds"
     assert second.get_xlabel() == "age (years)"
 

@@ -27,8 +27,8 @@ from replication.style import (
 
 __all__ = ["draw_ladder", "draw_odds_ratio_by_modifier"]
 
-_WIDTH = 40
-"""Letters of a line beside or below a panel of the ladder."""
+_BESIDE, _BELOW = 40, 46
+"""Letters of a line beside and below a panel of the ladder."""
 
 _BAND: dict[str, Any] = {"alpha": 0.2, "lw": 0}
 
@@ -67,9 +67,9 @@ def draw_ladder(rungs: pd.DataFrame, *, titles: Mapping[str, str], base: str) ->
         left.axvline(truth, **TRUTH)
     right.axvline(0, color="0.6", lw=0.8)
     left.set_xlabel("average effect (difference of probabilities)")
-    beyond = fill(f"held-out nats per row beyond {titles[base]}", _WIDTH)
+    beyond = fill(f"held-out nats per row beyond {titles[base]}", _BELOW)
     right.set_xlabel(f"{beyond}\n(left of zero: predicts better)")
-    left.set_yticks(range(len(rows)), [fill(title, _WIDTH) for title in titles.values()])
+    left.set_yticks(range(len(rows)), [fill(title, _BESIDE) for title in titles.values()])
     right.set_yticks(range(len(rows)), [""] * len(rows))
     for axis in (left, right):
         axis.set_ylim(len(rows) - 0.5, -0.5)
@@ -114,8 +114,8 @@ def draw_odds_ratio_by_modifier(
     named = titles_with_seeds(curves, titles)
     if not named:
         return _nothing_to_draw(treatment)
-    ylabel = fill(f"odds ratio of {outcome} > k, {treatment} = 1 against 0", 28)
-    figure, panels = model_panels(named, ylabel=ylabel)
+    odds, arms = f"odds ratio of {outcome} > k,", f"{treatment} = 1 against 0"
+    figure, panels = model_panels(named, ylabel=f"{fill(odds, 28)}\n{fill(arms, 28)}")
     median = median_seeds(
         curves.assign(log=np.log(curves["odds_ratio"])), value="log", within=["model"]
     )

@@ -60,8 +60,8 @@ REFERENCE: dict[str, Any] = {"color": "0.6", "ls": "-", "lw": 0.9, "zorder": 1}
 _TITLE_WIDTH = 34
 """Letters of a title that fit over the panel of a model."""
 
-_DECADES = 10.0, 1000.0
-"""Ratios of the ends of an axis from which 1, 2, 5 mark it, and from which powers of ten do."""
+_DECADES = 5.0, 100.0
+"""Ratios of the ends of an axis from which 1, 2, 3, 5 mark it, and from which powers of ten do."""
 
 _SETTINGS: Any = {
     "font.size": 9,
@@ -179,9 +179,9 @@ def mark_ratios(axis: Axes, which: str, low: float, high: float) -> None:
     own = axis.xaxis if which == "x" else axis.yaxis
     some, many = _DECADES
     if high < some * low:
-        own.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        own.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     else:
-        own.set_major_locator(LogLocator(subs=(1, 2, 5) if high < many * low else (1,)))
+        own.set_major_locator(LogLocator(subs=(1, 2, 3, 5) if high < many * low else (1,)))
     own.set_minor_locator(NullLocator())
     own.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
