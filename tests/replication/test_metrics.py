@@ -19,6 +19,7 @@ from replication.metrics import (
     ranked_probability_score,
     root_mean_square,
     summarise,
+    wasserstein,
 )
 
 
@@ -200,3 +201,17 @@ def test_an_event_that_never_happens_has_no_odds() -> None:
 def test_the_root_mean_square_of_a_sine_is_its_effective_value() -> None:
     angle = np.linspace(0, 2 * np.pi, 1_000, endpoint=False)
     assert root_mean_square(3 * np.sin(angle)) == pytest.approx(3 / np.sqrt(2))
+
+
+@pytest.mark.parametrize("sizes", [(200, 200), (150, 37), (1, 5)])
+def test_the_distance_of_two_samples_is_that_of_scipy(sizes: tuple[int, int]) -> None:
+    rng = np.random.default_rng(3)
+    one, other = (rng.normal(k, 1 + k, n).round(1) for k, n in enumerate(sizes))
+    expected = stats.wasserstein_distance(one, other)
+    assert wasserstein(one, other) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_shifted_sample_is_as_far_away_as_the_shift() -> None:
+    x = np.random.default_rng(4).normal(size=100)
+    assert wasserstein(x, x + 0.25) == pytest.approx(0.25)
+    assert wasserstein(x, x[::-1]) == 0

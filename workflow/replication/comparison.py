@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy
 
 import tramdag as td
 from replication.evaluation import arm_risks, load_model
@@ -25,6 +24,7 @@ from replication.metrics import (
     log_score,
     mean_estimate,
     root_mean_square,
+    wasserstein,
 )
 from replication.questions import (
     OBSERVATIONAL,
@@ -172,8 +172,8 @@ def compare_laws(
     other = generator.observational(n, seed_offset=FLOOR_OFFSET)
     for node in generator.columns:
         truth = fresh[node].to_numpy(dtype=np.float64)
-        distance = scipy.stats.wasserstein_distance(truth, sample[node].to_numpy(dtype=np.float64))
-        floor = scipy.stats.wasserstein_distance(truth, other[node].to_numpy(dtype=np.float64))
+        distance = wasserstein(truth, sample[node].to_numpy(dtype=np.float64))
+        floor = wasserstein(truth, other[node].to_numpy(dtype=np.float64))
         add("wasserstein", node, Estimate(distance, np.nan), floor)
     return pd.DataFrame(rows, columns=list(L1_COLUMNS))
 

@@ -179,7 +179,7 @@ def _selected(claim: Claim, table: pd.DataFrame, where: Mapping[str, Any]) -> pd
     if claim.ends:
         numbers["low"], numbers["high"] = (rows[end].astype(float) for end in claim.ends)
     elif claim.error:
-        half = scipy.stats.norm.ppf((1 + _LEVEL) / 2) * rows[claim.error].astype(float)
+        half = scipy.special.ndtri((1 + _LEVEL) / 2) * rows[claim.error].astype(float)
         numbers["low"], numbers["high"] = numbers["value"] - half, numbers["value"] + half
     if claim.transform != "none":
         numbers = numbers.map(math.exp if claim.transform == "exp" else abs)
@@ -208,7 +208,7 @@ def _interval(claim: Claim, drawn: np.ndarray) -> tuple[float, float]:
     if claim.statistic != "mean" or k < 2:
         return math.nan, math.nan
     factor = math.sqrt(1 / k if claim.interval == "mean" else 1 + 1 / k)
-    half = float(scipy.stats.t.ppf((1 + _LEVEL) / 2, k - 1) * np.std(drawn, ddof=1) * factor)
+    half = float(scipy.special.stdtrit(k - 1, (1 + _LEVEL) / 2) * np.std(drawn, ddof=1) * factor)
     middle = float(np.mean(drawn))
     return middle - half, middle + half
 
