@@ -126,9 +126,9 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
             optimizer: ``"auto"``, ``"exact"`` (refuses nodes that are not classical),
                 ``"quasi-newton"`` or ``"adam"`` (train all nodes by that method).
             ridge: Precision of the normal prior with mean zero of the networks' hidden weights and
-                biases; a quarter of it is that of their last layer. Parents are standardised, so it
-                means the same for every network; 0 is plain maximum likelihood. It is for the
-                quasi-Newton method alone.
+                biases, of their first layer by half the number of its inputs, of their last one by
+                a quarter. Parents are standardised, so it means the same for every network; 0 is
+                plain maximum likelihood. It is for the quasi-Newton method alone.
             validation_fraction: Share of ``train_df`` split off; 0 lets the training rows stand in.
                 The quasi-Newton method holds rows out for another share than the default alone.
             warm_start: Go on from the present weights and scalings of the nodes trained by steps.

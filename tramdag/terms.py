@@ -30,6 +30,9 @@ __all__ = ["LinearShift", "ParentNetwork", "ShiftColumn", "VaryingCoefficient"]
 _OUTPUT_PRECISION = 0.25
 """Prior precision of a network's last layer, that of hidden weights being 1."""
 
+_PLAIN_INPUTS = 2
+"""Number of inputs for which the first layer has the hidden layers' precision."""
+
 
 @dataclass(frozen=True)
 class ShiftColumn:
@@ -285,11 +288,16 @@ class ParentNetwork(nn.Module):
     def prior_precisions(self) -> Iterator[tuple[nn.Parameter, float]]:
         """Each parameter with the precision of its normal prior, in units of a fit's ``ridge``.
 
-        The last layer's weights are on the scale of what the network makes, log odds, and may be
-        larger than the hidden ones.
+        That of the first layer grows with the number of its inputs, so that the prior of what a
+        hidden unit receives is the same for few parents and for many. The last layer's weights are
+        on the scale of what the network makes, log odds, and may be larger than the hidden ones.
         """
         for layer in self.layers:
-            precision = _OUTPUT_PRECISION if layer is self.layers[-1] else 1.0
+            precision = 1.0
+            if layer is self.layers[0]:
+                precision *= layer.in_features / _PLAIN_INPUTS
+            if layer is self.layers[-1]:
+                precision *= _OUTPUT_PRECISION
             yield from ((parameter, precision) for parameter in layer.parameters())
 
     def _encode(self, values: Values) -> Tensor:

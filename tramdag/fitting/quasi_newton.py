@@ -39,8 +39,10 @@ _SHORTEST_STEP = 1e-6
 """A step that had to be shortened beyond this ends the member, after a try along the gradient."""
 
 _LOOK_BACK = 20
-_LEAST_GAIN = 1e-5
-"""Nats per row; a member that gained less over the last ``_LOOK_BACK`` epochs has converged."""
+_LEAST_GAIN = 5e-5
+_LEAST_GAIN_OF_ALL_ROWS = 0.25
+"""A member has converged that gained less than so many nats per row over the last ``_LOOK_BACK``
+epochs; with many rows, less than so many nats in all of them, which no test would notice."""
 
 _BLOCK_NUMBERS = 2**19
 """Numbers of the rows that pass the networks in one go on a processor: they stay in its cache."""
@@ -132,7 +134,8 @@ class QuasiNewtonTraining(Training):
         self.progress.note(held if apart else self.value, self.stack.flat, self.settings)
         if (self.epoch + 1) % _LOOK_BACK == 0:
             gained = self.value_before - self.value
-            self.progress.settled = self.progress.settled | (gained < _LEAST_GAIN)
+            least = min(_LEAST_GAIN, _LEAST_GAIN_OF_ALL_ROWS / self.data.index.shape[1])
+            self.progress.settled = self.progress.settled | (gained < least)
             self.value_before = self.value
         self._after_epoch(self.nll, held, tried)
 

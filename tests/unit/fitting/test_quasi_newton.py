@@ -53,7 +53,8 @@ def objective(
     start, n = flatten(law).numpy(), len(values[law.name])
     hidden = [net.layers for net in law.modules() if hasattr(net, "layers")]
     precision = {id(p): 1.0 for layers in hidden for p in layers.parameters()}
-    precision |= {id(layers[-1].weight): 0.25 for layers in hidden}
+    first = {id(p): layers[0].in_features / 2 for layers in hidden for p in layers[0].parameters()}
+    precision |= first | {id(layers[-1].weight): 0.25 for layers in hidden}
 
     def value_and_gradient(row: np.ndarray) -> tuple[float, np.ndarray]:
         restore(law, torch.from_numpy(row))
@@ -146,13 +147,12 @@ def test_blocks_of_rows_change_nothing(
 def test_members_of_a_stack_are_fits_of_their_own(table: pd.DataFrame) -> None:
     spec = {k: SPEC[k] for k in "xy"}
     weights = np.random.default_rng(0).exponential(size=(3, N))
-    ensemble = fit_replicates(spec, table, weights=weights, seed=5)
+    ensemble = fit_replicates(spec, table, weights=weights, seed=5, epochs=10)
     for b, own in enumerate(weights):
-        alone = CausalFlowDAG(spec, seed=5).fit(table, weights=own)
+        alone = CausalFlowDAG(spec, seed=5).fit(table, weights=own, epochs=10)
         gap = ensemble[b].node_log_prob(table)["y"] - alone.node_log_prob(table)["y"]
-        # single-precision gradients in another order of summation, to the end of two courses
-        assert gap.abs().max() < 0.02
-        assert abs(gap.mean()) < 1e-3
+        # single-precision gradients in another order of summation
+        assert gap.abs().max() < 1e-3
 
 
 def test_a_killed_fit_goes_on_to_the_same_bits(
