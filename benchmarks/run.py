@@ -28,7 +28,20 @@ ENVIRONMENTS = HERE / ".environments"
 RELEASES = ("0.2.0", "1.0.0rc1")
 TORCH = "torch==2.13.0"
 PLAN = {
-    "ours": {"vaca": 3, "stroke": 3, "bootstrap": 3, "ten_million": 1, "million": 1, "seeds": 1},
+    "ours": {
+        "vaca": 3,
+        "vaca_by_adam": 3,
+        "stroke": 3,
+        "bootstrap": 3,
+        "vaca_law": 3,
+        "carefl_law": 3,
+        "atan_20": 3,
+        "atan_30": 3,
+        "ten_million": 1,
+        "million": 1,
+        "seeds": 1,
+        "seeds_by_adam": 1,
+    },
     "0.2.0": {"vaca": 3, "stroke": 1},
     "1.0.0rc1": {"vaca": 1, "stroke": 1},
     "statsmodels": {"statsmodels": 3},
@@ -104,7 +117,7 @@ def tabulate(results: dict[tuple[str, str, int], dict]) -> pd.DataFrame:
     long = pd.DataFrame(rows, columns=columns).dropna()
     table = long.groupby(columns[:-1], sort=False).number.agg(["median", "min", "max", "count"])
     ours = table.xs("ours", level="program")["median"]
-    base = pd.Series([ours.get(key[:3]) for key in table.index], index=table.index)
+    base = pd.Series([ours.get(key[:3]) for key in table.index], index=table.index, dtype=float)
     is_time = table.index.get_level_values("unit").isin(["cpu_s", "wall_s"])
     table["ratio to ours"] = (table["median"] / base).where(is_time)
     return table.reset_index()
