@@ -10,7 +10,7 @@ import torch
 from measure import LINEAR_SHIFTS, PLATEAU, TARGET_NLL, VACA, main, peak_gib, query_times, timed
 from measure import stroke as stroke_rows
 from measure import vaca as vaca_rows
-from quality import atan_20, atan_30, carefl_law, vaca_law
+from quality import atan_20, atan_30, carefl_law, spline_floor, vaca_law
 
 import tramdag as td
 from simulations import REGISTRY
@@ -146,6 +146,7 @@ TASKS = (
     carefl_law,
     atan_20,
     atan_30,
+    spline_floor,
 )
 
 if __name__ == "__main__":

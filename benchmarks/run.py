@@ -37,6 +37,7 @@ PLAN = {
         "carefl_law": 3,
         "atan_20": 3,
         "atan_30": 3,
+        "spline_floor": 3,
         "ten_million": 1,
         "million": 1,
         "seeds": 1,

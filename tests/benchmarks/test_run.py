@@ -16,7 +16,7 @@ def test_the_quick_benchmark_writes_a_number_for_every_task(tmp_path):
     subprocess.run(command, check=True, timeout=600, capture_output=True)
     table = pd.read_csv(tmp_path / "speed.csv")
     tasks = {"vaca", "vaca_by_adam", "stroke", "bootstrap", "seeds", "seeds_by_adam", "million"}
-    tasks |= {"ten_million", "vaca_law", "carefl_law", "atan_20", "atan_30"}
+    tasks |= {"ten_million", "vaca_law", "carefl_law", "atan_20", "atan_30", "spline_floor"}
     assert set(table["task"]) == tasks
     assert (table.loc[table["unit"] == "cpu_s", "median"] > 0).all()
     assert (tmp_path / "nll_against_time.png").stat().st_size > 0
