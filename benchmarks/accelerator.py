@@ -9,8 +9,6 @@ processor's rows are made.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from measure import processor
 
 import tramdag as td
 
@@ -123,13 +122,8 @@ def measure(replicates: int, *, quick: bool) -> pd.DataFrame:
 
 def machine() -> str:
     """Devices and versions; no name of the host."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(x.split(":")[1].strip() for x in lines if x.startswith("model name"))
-    except (OSError, StopIteration):
-        model = platform.machine()
     card = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no CUDA device"
-    return f"{card}; one core of {model} ({os.cpu_count()} cores); torch {torch.__version__}"
+    return f"{card}; one core of {processor()}; torch {torch.__version__}"
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -6,6 +6,8 @@ It imports nothing but NumPy and pandas, because it runs in every program's own 
 from __future__ import annotations
 
 import json
+import os
+import platform
 import resource
 import sys
 import time
@@ -75,6 +77,16 @@ def query_times(flow: Any, rows: int, *, repeats: int) -> dict[str, dict[str, fl
 def peak_gib() -> float:
     """Largest resident memory of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def processor() -> str:
+    """Model and number of cores; no name of the host."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(x.split(":")[1].strip() for x in lines if x.startswith("model name"))
+    except (OSError, StopIteration):
+        model = platform.machine()
+    return f"{model}, {os.cpu_count()} cores"
 
 
 def main(tasks: dict[str, Callable[..., dict[str, Any]]]) -> None:

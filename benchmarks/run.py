@@ -17,6 +17,7 @@ from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
+from measure import processor
 
 mpl.use("Agg")
 
@@ -126,13 +127,8 @@ def tabulate(results: dict[tuple[str, str, int], dict]) -> pd.DataFrame:
 
 def machine() -> str:
     """Processor, cores, system and versions; no name of the host."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(x.split(":")[1].strip() for x in lines if x.startswith("model name"))
-    except (OSError, StopIteration):
-        model = platform.machine()
     return (
-        f"{model}, {os.cpu_count()} cores, {platform.system()}, Python "
+        f"{processor()}, {platform.system()}, Python "
         f"{platform.python_version()}, {TORCH}, one thread; other work may share the machine, so "
         "trust ratios of cpu_s before wall_s."
     )

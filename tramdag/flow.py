@@ -105,7 +105,8 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
             train_df: Training rows, one column per node (others are ignored).
             val_df: Validation rows for nodes trained by steps; None splits
                 ``validation_fraction`` off ``train_df`` for them.
-            epochs: Most passes over the training rows.
+            epochs: Most passes over the training rows; a node that is cut off by them counts as not
+                converged in :attr:`report`.
             learning_rate: Adam's (highest) rate.
             batch_size: Rows per step of Adam.
             verbose: Log the validation value every so many epochs (logger ``tramdag``); 0 never.
@@ -117,8 +118,8 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
                 default), ``"onecycle"`` or ``"cosine"``. ``"auto"`` names none.
             plateau_patience: See ``schedule``.
             freeze_patience: End a node's fit after so many epochs without improvement of the
-                validation value; None never.
-            min_delta: Smallest change of the validation value, in nats, that counts as improvement.
+                validation value, or without validation rows of what is minimised; None never.
+            min_delta: Smallest change of that value, in nats, that counts as improvement.
             weights: Case weights, one non-negative number per row of ``train_df``, by position (an
                 index is not looked at); None weighs all by one. A row of weight zero counts as
                 absent, but scalings (the range of a transform, means and scales of parents) are
@@ -126,11 +127,12 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
             optimizer: ``"auto"``, ``"exact"`` (refuses nodes that are not classical),
                 ``"quasi-newton"`` or ``"adam"`` (train all nodes by that method).
             ridge: Precision of the normal prior with mean zero of the networks' hidden weights and
-                biases, of their first layer by half the number of its inputs, of their last one by
-                a quarter. Parents are standardised, so it means the same for every network; 0 is
-                plain maximum likelihood. It is for the quasi-Newton method alone.
+                biases; times k^2 / 4 for the first layer of a network with k inputs, times 1 / 4
+                for the last layer. Parents are standardised, so it means the same for every
+                network; 0 is plain maximum likelihood. It is for the quasi-Newton method alone.
             validation_fraction: Share of ``train_df`` split off; 0 lets the training rows stand in.
-                The quasi-Newton method holds rows out for another share than the default alone.
+                At its default the quasi-Newton method holds out a tenth for splines, whose
+                own parameters have no prior, and nothing for other nodes.
             warm_start: Go on from the present weights and scalings of the nodes trained by steps.
             progress: Show a progress bar; None shows it on a terminal only.
             checkpoint: A file that keeps the state of nodes trained by steps. A fit that was

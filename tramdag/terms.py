@@ -288,14 +288,15 @@ class ParentNetwork(nn.Module):
     def prior_precisions(self) -> Iterator[tuple[nn.Parameter, float]]:
         """Each parameter with the precision of its normal prior, in units of a fit's ``ridge``.
 
-        That of the first layer grows with the number of its inputs, so that the prior of what a
-        hidden unit receives is the same for few parents and for many. The last layer's weights are
-        on the scale of what the network makes, log odds, and may be larger than the hidden ones.
+        That of the first layer grows with the square of the number of its inputs, so that a network
+        of many parents, which has ever more functions to choose from, prefers smooth ones. The last
+        layer's weights are on the scale of what the network makes, log odds, and may be larger than
+        the hidden ones.
         """
         for layer in self.layers:
             precision = 1.0
             if layer is self.layers[0]:
-                precision *= layer.in_features / _PLAIN_INPUTS
+                precision *= (layer.in_features / _PLAIN_INPUTS) ** 2
             if layer is self.layers[-1]:
                 precision *= _OUTPUT_PRECISION
             yield from ((parameter, precision) for parameter in layer.parameters())

@@ -206,7 +206,8 @@ def _train(
 ) -> list[NodeFits]:
     """Train parts of one kind in one stack."""
     started = time.perf_counter()
-    by_rows = {id(part.rows): _Split.of(part.rows, settings.validation_fraction) for part in group}
+    share = settings.held_out_share(group[0].law)
+    by_rows = {id(part.rows): _Split.of(part.rows, share) for part in group}
     splits = [by_rows[id(part.rows)] for part in group]
     pairs = zip(group, splits, strict=True)
     begin = torch.cat([_start(part, split, settings) for part, split in pairs])

@@ -71,6 +71,12 @@ class Progress:
             self.settled = self.settled | (self.stale >= settings.freeze_patience)
         return improved
 
+    def forget(self) -> None:
+        """Start to compare anew: values before and after now mean different things."""
+        self.reference = torch.full_like(self.reference, torch.inf)
+        self.best_value = torch.full_like(self.best_value, torch.inf)
+        self.stale = torch.zeros_like(self.stale)
+
     def keep(self, index: Tensor) -> None:
         """Go on with some of the members."""
         for name, tensor in vars(self).items():

@@ -44,6 +44,10 @@ _LEAST_GAIN_OF_ALL_ROWS = 0.25
 """A member has converged that gained less than so many nats per row over the last ``_LOOK_BACK``
 epochs; with many rows, less than so many nats in all of them, which no test would notice."""
 
+_EASY_EPOCHS, _EASE = 40, 0.1
+"""For so many epochs, or a fifth of a short fit, the prior has only this share of its precision: a
+network of zeros, near which a fit begins, may be a minimum of its own under the whole prior."""
+
 _BLOCK_NUMBERS = 2**19
 """Numbers of the rows that pass the networks in one go on a processor: they stay in its cache."""
 
@@ -72,7 +76,12 @@ class QuasiNewtonTraining(Training):
     ) -> None:
         super().__init__(laws, flat, data, settings, Progress.start(flat, settings))
         self.settings = settings
-        self._precision = laws[0].prior_precisions() * (settings.ridge / data.index.shape[1])
+        # rows of weight zero count as absent here, too
+        weights = data.weights
+        n_rows = flat.new_tensor(data.index.shape[1]) if weights is None else (weights > 0).sum(1)
+        self.n_rows = n_rows.to(flat).expand(len(flat))
+        self._precision = laws[0].prior_precisions() * settings.ridge
+        self._easy_epochs = min(_EASY_EPOCHS, settings.epochs // 5) if settings.ridge > 0 else 0
         self._blocks: list[tuple[tuple[Tensor, ...], Tensor]] | None = None
         infinite = flat.new_full((len(flat),), torch.inf)
         # at the last accepted point: what is minimised, its gradient, the likelihood's part of it
@@ -83,7 +92,16 @@ class QuasiNewtonTraining(Training):
         self.length = torch.ones_like(infinite)
         self.inverse_hessian = InverseHessian(flat)
 
-    _TENSORS = ("value", "nll", "gradient", "value_before", "direction", "slope", "length")
+    _TENSORS = (
+        "n_rows",
+        "value",
+        "nll",
+        "gradient",
+        "value_before",
+        "direction",
+        "slope",
+        "length",
+    )
 
     @override
     def _own_state(self) -> dict[str, Tensor]:
@@ -104,14 +122,33 @@ class QuasiNewtonTraining(Training):
         self.inverse_hessian.keep(index)
         self._blocks = None
 
+    @property
+    def _prior(self) -> Tensor:
+        """Precision of every member's prior by the number of its rows, ``(R, P)``."""
+        share = _EASE if self.epoch < self._easy_epochs else 1.0
+        return self._precision * (share / self.n_rows).unsqueeze(-1)
+
+    def _take_prior_in_full(self) -> None:
+        """What the points are worth under the whole prior, and a new beginning from there."""
+        point = self.stack.flat
+        more = (1.0 - _EASE) * self._prior * point
+        self.value, self.gradient = self.value + 0.5 * (more * point).sum(-1), self.gradient + more
+        self.value_before = torch.full_like(self.value, torch.inf)
+        self.progress.forget()
+        everyone = torch.ones_like(self.progress.settled)
+        self.inverse_hessian.forget(everyone)
+        self._turn(self.length, better=everyone, anew=everyone)
+
     @override
     def run_epoch(self) -> None:
+        if 0 < self.epoch == self._easy_epochs:
+            self._take_prior_in_full()
         settled = self.progress.settled
         tried = torch.where(settled, 0.0, self.length)
         step = tried.unsqueeze(-1) * self.direction
         point = self.stack.flat + step
         nll, gradient = self._evaluate(point)
-        pull = self._precision * point
+        pull = self._prior * point
         value, gradient = nll + 0.5 * (pull * point).sum(-1), gradient + pull
         limit = self.value + _SUFFICIENT_DECREASE * tried * self.slope
         limit = limit + _ROUNDING * self.value.abs().clamp(min=1.0)
@@ -127,38 +164,44 @@ class QuasiNewtonTraining(Training):
         shorter = (-0.5 * tried * self.slope / rise).nan_to_num(0.1).clamp(0.1, 0.5) * tried
         self.value = torch.where(better, value, self.value)
         self.nll = torch.where(better, nll, self.nll)
-        self._turn(better, shorter)
+        self._turn(shorter, better=better, anew=torch.full_like(better, first))
         apart = self.data.is_judged_apart
         held = self._judge() if apart else self.nll
         # without validation rows the last point is the best one
         self.progress.note(held if apart else self.value, self.stack.flat, self.settings)
-        if (self.epoch + 1) % _LOOK_BACK == 0:
+        if (self.epoch + 1 - self._easy_epochs) % _LOOK_BACK == 0:
             gained = self.value_before - self.value
-            least = min(_LEAST_GAIN, _LEAST_GAIN_OF_ALL_ROWS / self.data.index.shape[1])
-            self.progress.settled = self.progress.settled | (gained < least)
+            least = (_LEAST_GAIN_OF_ALL_ROWS / self.n_rows).clamp(max=_LEAST_GAIN)
+            if self.epoch >= self._easy_epochs:
+                self.progress.settled = self.progress.settled | (gained < least)
             self.value_before = self.value
         self._after_epoch(self.nll, held, tried)
 
-    def _turn(self, better: Tensor, shorter: Tensor) -> None:
-        """Where to go from points that are new, and how far from those that are not."""
+    def _turn(self, shorter: Tensor, *, better: Tensor, anew: Tensor) -> None:
+        """Where to go from points that are new, and how far from those that are not.
+
+        Args:
+            shorter: Length of the next step where the last one was too long.
+            better: Members whose point is new.
+            anew: Those of them that know nothing of the curvature.
+        """
         stuck = ~better & (shorter < _SHORTEST_STEP)
         along_gradient = (self.direction + self.gradient).abs().amax(-1) == 0.0
         self.progress.settled = self.progress.settled | (stuck & along_gradient)
         self.inverse_hessian.forget(stuck)
-        new = better | stuck
         direction = -(self.inverse_hessian @ self.gradient)
         slope = (direction * self.gradient).sum(-1)
         # rounding may spoil a direction; the gradient's own never rises
         downhill = slope < 0
         direction = torch.where(downhill.unsqueeze(-1), direction, -self.gradient)
         slope = torch.where(downhill, slope, -self.gradient.square().sum(-1))
+        new = better | stuck
         self.direction = torch.where(new.unsqueeze(-1), direction, self.direction)
         self.slope = torch.where(new, slope, self.slope)
         # without curvature a step of unit length at most
         unit = 1.0 / self.gradient.norm(dim=-1).clamp(min=1.0)
-        start = torch.full_like(unit, 1.0) if self.epoch > 0 else unit
-        length = torch.where(better, start, torch.where(stuck, unit, shorter))
-        self.length = length
+        length = torch.where(better, torch.ones_like(unit), shorter)
+        self.length = torch.where(anew | stuck, unit, length)
 
     def _evaluate(self, point: Tensor) -> tuple[Tensor, Tensor]:
         """Mean negative log-likelihood and its gradient at points ``(R, P)``."""

@@ -28,6 +28,8 @@ OPTIMIZERS = ("auto", "exact", "quasi-newton", "adam")
 SCHEDULES = (None, "plateau", "onecycle", "cosine")
 """Adam's learning-rate schedules; None is constant."""
 
+_HELD_OUT_FOR_A_SPLINE = 0.1
+
 
 @dataclass(frozen=True, kw_only=True)
 class StepSettings:
@@ -43,6 +45,8 @@ class StepSettings:
         self._make_whole("epochs")
         if self.freeze_patience is not None:
             self._make_whole("freeze_patience")
+        if not isinstance(self.restore_best, (bool, np.bool_)):
+            raise SpecError(f"fit: restore_best={shown(self.restore_best)} must be True or False.")
         # an infinite one lets nothing count as improvement
         if not is_number(self.min_delta, may_be_infinite=True) or self.min_delta < 0:
             raise SpecError(f"fit: min_delta={shown(self.min_delta)} must be a number, 0 or more.")
@@ -106,18 +110,18 @@ class FitSettings:
 
     Attributes:
         steps: How nodes are trained that are not solved exactly.
-        validation_fraction: Share of the training rows held out where no validation rows are given.
+        validation_fraction: Share of the training rows held out where no validation rows are given;
+            None is as the node needs.
     """
 
     steps: AdamSettings | QuasiNewtonSettings
     optimizer: str = "auto"
-    validation_fraction: float = 0.1
+    validation_fraction: float | None = 0.1
     warm_start: bool = False
     verbose: int = 50
     progress: bool | None = None
 
     def __post_init__(self) -> None:
-        check_choice(self.optimizer, OPTIMIZERS, what="fit: optimizer")
         for name, flag in (("warm_start", self.warm_start), ("progress", self.progress)):
             if not isinstance(flag, (bool, np.bool_)) and not (name == "progress" and flag is None):
                 raise SpecError(f"fit: {name}={shown(flag)} must be True or False.")
@@ -127,7 +131,7 @@ class FitSettings:
                 "many epochs, 0 never."
             )
         share = self.validation_fraction
-        if not is_number(share) or not 0.0 <= share < 1.0:
+        if share is not None and not (is_number(share) and 0.0 <= share < 1.0):
             raise SpecError(f"fit: validation_fraction={shown(share)} must lie in [0, 1).")
 
     @classmethod
@@ -156,6 +160,8 @@ class FitSettings:
         given = {name for name, value in options.items() if not _is_same(value, defaults.get(name))}
         for_adam, for_newton = sorted(given & of_adam - of_newton), given & of_newton - of_adam
         optimizer = options.get("optimizer", "auto")
+        check_choice(optimizer, OPTIMIZERS, what="fit: optimizer")
+        check_choice(options.get("schedule", "auto"), ("auto", *SCHEDULES), what="fit: schedule")
         by_adam = optimizer == "adam" or (optimizer != "quasi-newton" and bool(for_adam))
         if by_adam and for_newton:
             why = "optimizer='adam'" if optimizer == "adam" else name_list(for_adam)
@@ -173,8 +179,18 @@ class FitSettings:
         steps = kind(**{k: v for k, v in options.items() if k in names & given})
         plain = {k: v for k, v in options.items() if k in own}
         if not by_adam and "validation_fraction" not in given:
-            plain["validation_fraction"] = 0.0  # it stops by itself
+            plain["validation_fraction"] = None
         return cls(steps=steps, **plain)
+
+    def held_out_share(self, conditional: Conditional) -> float:
+        """Share of the training rows held out for a node where no validation rows are given.
+
+        By default the quasi-Newton method needs none, except for a spline, whose own parameters
+        have no prior.
+        """
+        if self.validation_fraction is not None:
+            return self.validation_fraction
+        return 0.0 if conditional.has_convex_head else _HELD_OUT_FOR_A_SPLINE
 
     def is_exact(self, conditional: Conditional) -> bool:
         """Whether the node is solved exactly."""

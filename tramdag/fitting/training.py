@@ -185,7 +185,8 @@ class Training(abc.ABC):
         done = self.alive[ended]
         kept = progress.best if limits.restore_best else self.stack.flat
         self.final[done.to(kept.device)] = kept[ended.to(kept.device)]
-        self.settled[done] = settled[ended] | limits.ends_as_planned
+        sound = torch.isfinite(progress.best_value).cpu()
+        self.settled[done] = ((settled | limits.ends_as_planned) & sound)[ended]
         self._keep((~ended).nonzero().squeeze(-1))
 
     def _keep(self, index: Tensor) -> None:

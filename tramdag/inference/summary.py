@@ -73,8 +73,8 @@ def summary_table(
 
     Returns:
         The columns of ``SUMMARY_COLUMNS``; ``status`` is ``"ok"``, ``"conditional on networks"``,
-        ``"not certified"`` (Adam trained a classical node, which may be off its optimum), or,
-        without a standard error, ``"not estimable"`` (held at 0), ``"separated"`` (the estimate is
+        ``"not certified"`` (a classical node trained by steps may be off its optimum), or, without
+        a standard error, ``"not estimable"`` (held at 0), ``"separated"`` (the estimate is
         infinite, the one given is where the solver stopped), ``"undetermined"`` (the levels are
         separated whatever the coefficient is; it has no estimate) or ``"curvature not positive"``
         (training by steps ended where the observed information is not positive definite, which is

@@ -43,7 +43,7 @@ def table() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def fitted(table: pd.DataFrame) -> CausalFlowDAG:
-    return CausalFlowDAG(SPEC, seed=3).fit(table, epochs=1000)
+    return CausalFlowDAG(SPEC, seed=3).fit(table, epochs=1000, validation_fraction=0.0)
 
 
 def objective(
@@ -53,7 +53,9 @@ def objective(
     start, n = flatten(law).numpy(), len(values[law.name])
     hidden = [net.layers for net in law.modules() if hasattr(net, "layers")]
     precision = {id(p): 1.0 for layers in hidden for p in layers.parameters()}
-    first = {id(p): layers[0].in_features / 2 for layers in hidden for p in layers[0].parameters()}
+    first = {
+        id(p): layers[0].in_features ** 2 / 4 for layers in hidden for p in layers[0].parameters()
+    }
     precision |= first | {id(layers[-1].weight): 0.25 for layers in hidden}
 
     def value_and_gradient(row: np.ndarray) -> tuple[float, np.ndarray]:
@@ -78,7 +80,8 @@ def test_the_end_is_a_minimum_that_scipy_cannot_leave(
     better = scipy.optimize.minimize(f, end, jac=True, method="L-BFGS-B", options={"maxiter": 200})
     f(end)  # the law as it was
     assert fitted.report.nodes.set_index("node").loc[node, "converged"]
-    assert 0 <= reached - better.fun < 1e-5
+    # what the fit leaves behind is less than a tenth of a nat in all rows together
+    assert 0 <= reached - better.fun < 0.1 / N
 
 
 def test_the_ridge_is_the_precision_of_the_weights(table: pd.DataFrame) -> None:
@@ -153,6 +156,43 @@ def test_members_of_a_stack_are_fits_of_their_own(table: pd.DataFrame) -> None:
         gap = ensemble[b].node_log_prob(table)["y"] - alone.node_log_prob(table)["y"]
         # single-precision gradients in another order of summation
         assert gap.abs().max() < 1e-3
+
+
+def test_rows_of_weight_zero_count_as_absent_beside_the_prior(table: pd.DataFrame) -> None:
+    weights = (np.arange(N) < 120).astype(float)
+    flow = CausalFlowDAG({k: SPEC[k] for k in "xy"}, seed=3).fit(table, weights=weights)
+    counted = {name: torch.tensor(table[name].to_numpy()[:120]) for name in "xy"}
+    f, end = objective(flow.conditionals["y"], counted, ridge=4.0)
+    better = scipy.optimize.minimize(f, end, jac=True, method="L-BFGS-B", options={"maxiter": 200})
+    assert 0 <= f(end)[0] - better.fun < 0.1 / 120
+
+
+def test_many_parents_without_an_effect_do_little_harm() -> None:
+    rng = np.random.default_rng(5)
+    names = [f"x{j}" for j in range(8)]
+    rows = pd.DataFrame(rng.normal(size=(3000, 8)), columns=names).assign(y=rng.logistic(size=3000))
+    train, fresh = rows.iloc[:1500], rows.iloc[1500:]
+    parents: dict[str, Node] = {name: ContinuousNode(transform="affine") for name in names}
+    spec = {**parents, "y": ContinuousNode(terms=[CI(*names)])}
+    flow = CausalFlowDAG(spec, seed=1).fit(train)
+    alone = CausalFlowDAG({"y": ContinuousNode()}, seed=1).fit(train)
+    assert flow.node_log_prob(fresh)["y"].mean() > alone.log_prob(fresh).mean() - 0.02
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_strong_wave_is_found_where_the_prior_alone_would_rather_have_nothing(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=2000)
+    rows = pd.DataFrame({"x": x, "y": 3 * np.sin(4 * x) + rng.logistic(size=2000)})
+    flow = CausalFlowDAG({"x": SPEC["x"], "y": ContinuousNode({"x": "cs"})}, seed=seed).fit(rows)
+    # the entropy of a logistic law is 2
+    assert flow.node_log_prob(rows)["y"].mean() == pytest.approx(-2.0, abs=0.06)
+
+
+def test_a_fit_that_cannot_begin_does_not_count_as_converged(table: pd.DataFrame) -> None:
+    odd = table.assign(y=table["y"].where(table.index > 0, 1e200))
+    flow = CausalFlowDAG({k: SPEC[k] for k in "xy"}, seed=3).fit(odd)
+    assert not flow.report.node_reports[-1].converged
 
 
 def test_a_killed_fit_goes_on_to_the_same_bits(
