@@ -31,7 +31,8 @@ def draw_history(history: pd.DataFrame, *, titles: Mapping[str, str]) -> Figure:
     """Losses by epoch, a row of panels per model that was trained by steps, a column per node.
 
     The median seed is strong, with its training loss; of the others the validation loss is drawn.
-    The panels of a node share their axes.
+    The panels of a node share their vertical axis, but not the horizontal one: a few hundred passes
+    over all rows and a few dozen epochs of mini-batches are not the same thing.
 
     Args:
         history: Table ``history`` of the fits, with a single row for a node solved exactly. Its
@@ -57,7 +58,7 @@ def draw_history(history: pd.DataFrame, *, titles: Mapping[str, str]) -> Figure:
                 axis.text(0.5, 0.5, f"{node}: solved exactly", transform=axis.transAxes, **_SOLVED)
                 continue
             _draw_runs(axis, runs, median, colour=style[model].colour)
-            _set_limits(axis, select_rows(shown, node=node))
+            _set_limits(axis, select_rows(shown, node=node), epochs=runs["epoch"].max())
             axis.set_ylabel(f"loss of {node}\n(nats per row)")
     for column in zip(*axes, strict=True):
         next(axis for axis in reversed(column) if axis.axison).set_xlabel("epoch")
@@ -72,15 +73,15 @@ def _draw_runs(axis: Axes, runs: pd.DataFrame, median: Mapping[str, int], *, col
             axis.plot(run["epoch"], run["train"], color="black", **_TRAINING)
 
 
-def _set_limits(axis: Axes, runs: pd.DataFrame) -> None:
-    """Limits around the runs of all models, but for the steep first epochs."""
+def _set_limits(axis: Axes, runs: pd.DataFrame, *, epochs: int) -> None:
+    """Limits around the runs of all models, but for the steep first epochs, and the own epochs."""
     last = runs.groupby(["model", "seed"])["epoch"].transform("max")
     late = runs[runs["epoch"] > last * EARLY]
     low = np.nanmin(runs[["train", "validation"]].to_numpy())
     high = np.nanmax(late[["train", "validation"]].to_numpy())
     margin = 0.05 * (high - low) + 1e-6
     axis.set_ylim(low - margin, high + margin)
-    axis.set_xlim(-0.03 * last.max(), 1.03 * last.max())
+    axis.set_xlim(-0.03 * epochs, 1.03 * epochs)
     axis.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
 
 
@@ -92,4 +93,5 @@ def _handles(*, several: bool) -> list[Line2D]:
     ]
     if several:
         handles.insert(1, Line2D([], [], color="black", **PALE, label="validation, other seeds"))
-    return handles
+    note = "where no rows are held out,\nvalidation is on the training rows"
+    return [*handles, Line2D([], [], color="black", ls="", label=note)]
