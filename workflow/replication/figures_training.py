@@ -67,7 +67,7 @@ def draw_trajectories(
     if any(axis.patches for axis in axes[0]):
         handles += [
             Line2D([], [], **_MAXIMUM, dash_capstyle="round", label="maximum likelihood"),
-            Patch(**_INTERVAL, label="its 95 % interval"),
+            Patch(**_INTERVAL, label="95 % interval of maximum likelihood"),
         ]
     if true is not None:
         handles.append(Line2D([], [], **TRUTH, label="truth"))
