@@ -113,8 +113,13 @@ def test_every_seed_of_an_effect_is_a_point() -> None:
     )
     asked = {"treatment": "T", "outcome": "mRS", "at_most": 2}
     figure = draw_effects(runs(effects), effects, titles=TITLES, effect=asked)
-    points = [line for line in figure.axes[1].lines if line.get_marker() in ("o", "s")]
+    lines = figure.axes[1].lines
+    points = [line for line in lines if line.get_marker() in ("o", "s")]
     assert [len(line.get_xdata()) for line in points] == [2, 2]
+    # the bar at the mean comes after the points of its model, or they would hide it
+    first, second = (lines.index(line) for line in points)
+    assert all(line.get_marker() == "|" for line in lines[first + 1 : second])
+    assert lines[second - 1].get_color() == "black"
 
 
 def test_a_trajectory_runs_towards_the_truth() -> None:

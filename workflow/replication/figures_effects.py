@@ -81,10 +81,9 @@ def _strip(axis: Axes, found: pd.DataFrame, position: int, look: Look, *, hollow
     """Points around a height, intervals through them, a bar at the mean if there are several."""
     values = found["value"].to_numpy()
     spread = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else np.zeros(1)
-    if len(values) > 1:
-        axis.plot(values.mean(), position, "|", color=look.colour, ms=20, mew=2)
     # the intervals of both arms may overlap: those of the control arm a little higher
-    heights = position + spread - 0.12 * hollow
+    middle = position - 0.12 * hollow
+    heights = middle + spread
     axis.hlines(heights, found["lower"], found["upper"], color=look.colour, lw=1.0)
     axis.plot(
         values,
@@ -94,6 +93,10 @@ def _strip(axis: Axes, found: pd.DataFrame, position: int, look: Look, *, hollow
         mfc="white" if hollow else look.colour,
         ms=5,
     )
+    if len(values) > 1:
+        # black and on top: in the colour of many points it would be lost among them
+        axis.plot(values.mean(), middle, "|", color="white", ms=21, mew=3)
+        axis.plot(values.mean(), middle, "|", color="black", ms=20, mew=1.6)
 
 
 def _mark_naive(axis: Axes, value: float) -> Line2D:
