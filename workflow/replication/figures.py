@@ -8,6 +8,7 @@ strong, so that the spread over seeds is seen and no run is picked.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,12 @@ from replication.spread import PALE, STRONG, median_seeds_of_laws, seeds_around,
 from replication.style import TRUTH_FILL, axis_label, legend_below, looks, new_figure
 
 __all__ = ["draw_densities", "draw_marginals"]
+
+_FILLED: dict[str, Any] = {"mec": "white", "mew": 0.4, "ms": 4}
+"""Levels of the median seed: drawn last, with an edge that many outlines around it do not have."""
+
+_HOLLOW: dict[str, Any] = {"mfc": "none", "ms": 3}
+"""Levels of the other seeds."""
 
 
 def draw_marginals(
@@ -130,9 +137,12 @@ def _draw_law(
             place = (seeds.index(law["seed"].iloc[0]) + 0.5) / len(seeds) - 0.5
             levels = (law["left"] + law["right"]) / 2
             offset = (slot + 0.7 * place) * min(0.28, 0.9 / len(titles))
-            fill = look.colour if strong else "none"
             axis.plot(
-                levels + offset, law["density"], look.marker, color=look.colour, mfc=fill, ms=3
+                levels + offset,
+                law["density"],
+                look.marker,
+                color=look.colour,
+                **(_FILLED if strong else _HOLLOW),
             )
             axis.set_xticks(levels)
             axis.set_xlim(levels.min() - 0.6, levels.max() + 0.6)
