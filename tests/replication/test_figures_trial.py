@@ -237,3 +237,21 @@ def test_without_a_generator_nothing_is_called_true() -> None:
     figure = draw_trial_effects(patients(known=False), ranking(known=False), scores(), **ASKED)
     assert len(figure.axes) == 4
     assert not any("true" in text.get_text() for text in figure.legends[0].get_texts())
+
+
+def test_nothing_of_the_groups_or_patients_ends_at_the_edge_of_its_panel() -> None:
+    figure = draw_trial_effects(patients(), ranking(), scores(), **ASKED)
+    own = ranking()[ranking()["effect"] == effect_label(EFFECT)]
+    own = own[own["seed"] == own["model"].map({"ls": 0, "cs": 2})]
+    for groups, each in (figure.axes[1:3], figure.axes[4:6]):
+        low, high = groups.get_ylim()
+        assert low < own["lower"].min()
+        assert high > own["upper"].max()
+        points = each.lines[-1].get_ydata()
+        assert each.get_ylim()[0] < min(points)
+        assert each.get_ylim()[1] > max(points)
+
+
+def test_points_at_the_end_of_an_axis_are_drawn_whole() -> None:
+    for axis in draw_trial_risks(risks(), scores(), **ASKED).axes:
+        assert not any(line.get_clip_on() for line in axis.lines[1:])

@@ -84,6 +84,8 @@ def _draw_bins(axis: Axes, bins: pd.DataFrame, median: Mapping[str, int], *, loo
             edgecolors=look.colour,
             linewidths=0.8,
             alpha=1.0 if strong else 0.4,
+            # the largest points stand at the ends of the axes
+            clip_on=False,
         )
     axis.set_xlim(-0.06, 1.06)
     axis.set_ylim(-0.06, 1.06)

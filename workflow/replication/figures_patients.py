@@ -81,14 +81,14 @@ def draw_trial_effects(
             row[2].plot(
                 strong["true_ite"], strong["ite"], ".", color=style[model].colour, ms=2.5, alpha=0.6
             )
-            row[2].set_xlim(low, high)
-            row[2].set_ylim(low, high)
+            row[2].set_xlim(*_around(low, high))
+            row[2].set_ylim(*_around(low, high))
             row[2].set_ylabel("estimated effect")
         row[0].set_title(title, loc="left")
     shown = ranking[ranking["seed"] == ranking["model"].map(median)]
     for row in axes:
         row[0].set_ylim(0, 1.05 * highest)
-        row[1].set_ylim(shown["lower"].min(), shown["upper"].max())
+        row[1].set_ylim(*_around(shown["lower"].min(), shown["upper"].max()))
     labels = [
         "individual effect",
         "group by estimated effect (1 smallest)",
@@ -101,6 +101,12 @@ def draw_trial_effects(
     )
     legend_below(figure, _effect_handles(several=len(patients["seed"].unique()) > 1, known=known))
     return figure
+
+
+def _around(low: float, high: float) -> tuple[float, float]:
+    """Limits with room beyond both ends, so that what ends there does not look cut off."""
+    room = 0.04 * (high - low)
+    return low - room, high + room
 
 
 def _draw_law(

@@ -130,9 +130,8 @@ def draw_trial_risks(
             if strong:
                 ends = bins["lower"], bins["upper"]
                 axis.vlines(bins["predicted"], *ends, color=look.colour, lw=1.0)
-            axis.plot(
-                bins["predicted"], bins["observed"], marker=look.marker, color=look.colour, **points
-            )
+            shape: dict[str, Any] = {"marker": look.marker, "color": look.colour, "clip_on": False}
+            axis.plot(bins["predicted"], bins["observed"], **shape, **points)
         axis.set_xlim(0, 1)
         axis.set_ylim(0, 1)
         axis.set_xlabel(f"predicted P({event_label(effect)})")
