@@ -134,7 +134,8 @@ class QuasiNewtonTraining(Training):
         more = (1.0 - _EASE) * self._prior * point
         self.value, self.gradient = self.value + 0.5 * (more * point).sum(-1), self.gradient + more
         self.value_before = torch.full_like(self.value, torch.inf)
-        self.progress.forget()
+        if not self.data.is_judged_apart:  # validation values mean what they meant
+            self.progress.forget()
         everyone = torch.ones_like(self.progress.settled)
         self.inverse_hessian.forget(everyone)
         self._turn(self.length, better=everyone, anew=everyone)

@@ -122,9 +122,12 @@ def test_validation_rows_choose_the_best_epoch(table: pd.DataFrame) -> None:
     reached = -flow.node_log_prob(held)["y"].mean()
     assert reached == pytest.approx(course.min(), rel=1e-12)
     assert course.iloc[-1] > course.min()  # without a prior it ends by fitting noise
+    eased = CausalFlowDAG({k: SPEC[k] for k in "xy"}, seed=3).fit(train, held, ridge=1.0)
+    course = eased.history.query("node == 'y'")["validation"]
+    assert -eased.node_log_prob(held)["y"].mean() == pytest.approx(course.min(), rel=1e-12)
     patient = {"freeze_patience": 5, "min_delta": 0.0}
     short = CausalFlowDAG({k: SPEC[k] for k in "xy"}, seed=3).fit(train, held, **options, **patient)
-    assert short.report.node_reports[-1].epochs < len(course)
+    assert short.report.node_reports[-1].epochs < flow.report.node_reports[-1].epochs
 
 
 def test_the_value_never_rises(fitted: CausalFlowDAG, table: pd.DataFrame) -> None:
