@@ -45,8 +45,8 @@ _LEAST_GAIN_OF_ALL_ROWS = 0.25
 epochs; with many rows, less than so many nats in all of them, which no test would notice."""
 
 _EASY_EPOCHS, _EASE = 40, 0.1
-"""For so many epochs, or a fifth of a short fit, the prior has only this share of its precision: a
-network of zeros, near which a fit begins, may be a minimum of its own under the whole prior."""
+"""For so many epochs the prior has only this share of its precision: a network of zeros, near which
+a fit begins, may be a minimum of its own under the whole prior."""
 
 _BLOCK_NUMBERS = 2**19
 """Numbers of the rows that pass the networks in one go on a processor: they stay in its cache."""
@@ -81,7 +81,7 @@ class QuasiNewtonTraining(Training):
         n_rows = flat.new_tensor(data.index.shape[1]) if weights is None else (weights > 0).sum(1)
         self.n_rows = n_rows.to(flat).expand(len(flat))
         self._precision = laws[0].prior_precisions() * settings.ridge
-        self._easy_epochs = min(_EASY_EPOCHS, settings.epochs // 5) if settings.ridge > 0 else 0
+        self._easy_epochs = _EASY_EPOCHS if settings.ridge > 0 else 0
         self._blocks: list[tuple[tuple[Tensor, ...], Tensor]] | None = None
         infinite = flat.new_full((len(flat),), torch.inf)
         # at the last accepted point: what is minimised, its gradient, the likelihood's part of it
