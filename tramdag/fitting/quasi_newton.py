@@ -16,7 +16,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -56,6 +56,9 @@ _BLOCK_NUMBERS_ON_DEVICE = 2**26
 _KEPT_NUMBERS = 2**27
 """Numbers of gathered rows, 512 MiB, that are kept from epoch to epoch."""
 
+_Block = tuple[tuple[Tensor, ...], Tensor]
+"""Rows of every member, and the factors of their log-likelihoods in what is minimised."""
+
 
 class QuasiNewtonTraining(Training):
     """Training by L-BFGS; see :class:`~tramdag.fitting.training.Training` for the arguments.
@@ -82,7 +85,7 @@ class QuasiNewtonTraining(Training):
         self.n_rows = n_rows.to(flat).expand(len(flat))
         self._precision = laws[0].prior_precisions() * settings.ridge
         self._easy_epochs = _EASY_EPOCHS if settings.ridge > 0 else 0
-        self._blocks: list[tuple[tuple[Tensor, ...], Tensor]] | None = None
+        self._blocks: list[_Block] | None = None
         infinite = flat.new_full((len(flat),), torch.inf)
         # at the last accepted point: what is minimised, its gradient, the likelihood's part of it
         self.value, self.nll, self.gradient = infinite, infinite, torch.zeros_like(flat)
@@ -214,23 +217,23 @@ class QuasiNewtonTraining(Training):
             gradient += part
         return nll, gradient
 
-    def _row_blocks(self) -> list[tuple[tuple[Tensor, ...], Tensor]]:
-        """The training rows in blocks, each with the factors of its rows' log-likelihoods."""
+    def _row_blocks(self) -> Iterable[_Block]:
+        """The training rows in blocks; kept from epoch to epoch where memory allows."""
         if self._blocks is not None:
             return self._blocks
+        if self.data.index.numel() * self.data.rows.width > _KEPT_NUMBERS:
+            return self._gather_blocks()
+        self._blocks = [*self._gather_blocks()]
+        return self._blocks
+
+    def _gather_blocks(self) -> Iterator[_Block]:
         data = self.data
         n_members, n = data.index.shape
-        on_device = data.index.is_cuda
-        numbers = _BLOCK_NUMBERS_ON_DEVICE if on_device else _BLOCK_NUMBERS
+        numbers = _BLOCK_NUMBERS_ON_DEVICE if data.index.is_cuda else _BLOCK_NUMBERS
         size = max(1, numbers // (n_members * data.rows.width))
-        blocks = []
         for low in range(0, n, size):
-            some = slice(low, low + size)
-            rows = data.rows.gather(data.index[:, some])
-            weights = data.index[:, some].new_ones(()).expand(n_members, rows[-1].shape[1])
-            if data.weights is not None:
-                weights = data.weights[:, some]
-            blocks.append((rows, weights.to(STEP_DTYPE) / -n))
-        if n_members * n * data.rows.width <= _KEPT_NUMBERS:
-            self._blocks = blocks
-        return blocks
+            some = data.index[:, low : low + size]
+            weights = (
+                torch.ones_like(some) if data.weights is None else data.weights[:, low : low + size]
+            )
+            yield data.rows.gather(some), weights.to(STEP_DTYPE) / -n
