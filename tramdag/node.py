@@ -23,8 +23,9 @@ from typing_extensions import override
 from tramdag import latent
 from tramdag.data import Values, tail_quantiles
 from tramdag.errors import DataError
+from tramdag.networks import ParentNetwork, VaryingCoefficient
 from tramdag.spec import CI, CS, LS, VC, ContinuousNode, Node, OrdinalNode
-from tramdag.terms import LinearShift, ParentNetwork, VaryingCoefficient
+from tramdag.terms import LinearShift
 from tramdag.transforms import BOUND, LinearInBasis, inverse_positive, make_transform, positive
 
 __all__ = ["Conditional", "ContinuousConditional", "OrdinalConditional", "make_conditional"]

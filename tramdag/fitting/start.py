@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from tramdag.data import Values
 from tramdag.fitting.exact import solve, write
 from tramdag.fitting.stochastic import lift_increments
+from tramdag.networks import VaryingCoefficient
 from tramdag.node import Conditional
-from tramdag.terms import VaryingCoefficient
 
 __all__ = ["convex_start"]
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from tramdag.data import Values
 from tramdag.errors import SpecError, name_list
+from tramdag.networks import ParentNetwork
 from tramdag.node import Conditional, ContinuousConditional, OrdinalConditional
 from tramdag.spec import CS
-from tramdag.terms import ParentNetwork
 
 __all__ = ["coefficients", "cutpoints", "shift_curve", "transformation"]
 
