@@ -84,7 +84,7 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
         *,
         weights: ArrayLike | None = None,
         optimizer: str = "auto",
-        ridge: float = 4.0,
+        ridge: float = 8.0,
         validation_fraction: float = 0.1,
         warm_start: bool = False,
         progress: bool | None = None,

@@ -13,12 +13,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, silu
+from typing_extensions import override
 
 from tramdag.data import Values
 from tramdag.spec import CI, CS, VC, Node, OrdinalNode
 from tramdag.terms import encode_parent, levels_of, moments
 
-__all__ = ["ParentNetwork", "VaryingCoefficient"]
+__all__ = ["Layer", "ParentNetwork", "VaryingCoefficient"]
 
 _OUTPUT_PRECISION = 0.25
 """Prior precision of a network's last layer, that of hidden weights being 1."""
@@ -27,11 +28,24 @@ _PLAIN_INPUTS = 2
 """Number of inputs for which the first layer has the hidden layers' precision."""
 
 
-class _Layer(nn.Linear):
-    """A layer whose weights come from its network's generator, not from torch's global one."""
+class Layer(nn.Linear):
+    """A layer of a :class:`ParentNetwork`, which sets its weights from a generator of its own.
 
+    The parameters may carry a replicate dimension, and then the input does, too.
+    """
+
+    @override
     def reset_parameters(self) -> None:
-        """Leave the weights as they are; :class:`ParentNetwork` sets them."""
+        """Leave the weights as they are; torch would draw them from its global generator."""
+
+    @override
+    def forward(self, input: Tensor) -> Tensor:
+        """The affine map."""
+        if self.weight.ndim == 2:
+            return linear(input, self.weight, self.bias)
+        if self.bias is None:
+            return input @ self.weight.mT
+        return torch.baddbmm(self.bias.unsqueeze(-2), input, self.weight.mT)
 
 
 class ParentNetwork(nn.Module):
@@ -77,7 +91,7 @@ class ParentNetwork(nn.Module):
         self.register_buffer("high", torch.full((n_features,), torch.inf, dtype=dtype))
         widths = [n_features, *term.hidden, n_outputs]
         self.layers: Sequence[nn.Linear] = nn.ModuleList(  # type: ignore[assignment]
-            _Layer(a, b, bias=i < len(term.hidden), dtype=dtype)
+            Layer(a, b, bias=i < len(term.hidden), dtype=dtype)
             for i, (a, b) in enumerate(pairwise(widths))
         )
         self._initialise(generator)
@@ -140,8 +154,9 @@ class ParentNetwork(nn.Module):
         """The network's outputs, shape ``(n, n_outputs)``."""
         hidden = features
         for layer in self.layers[:-1]:
-            hidden = silu(_affine(layer, hidden))
-        return _affine(self.layers[-1], hidden)
+            hidden = silu(layer(hidden))
+        output: Tensor = self.layers[-1](hidden)
+        return output
 
 
 class VaryingCoefficient(nn.Module):
@@ -209,12 +224,3 @@ class VaryingCoefficient(nn.Module):
         inner, columns = features[..., : -self._n_columns], features[..., -self._n_columns :]
         beta = self.constant.unsqueeze(-2) + self.coefficient(inner)
         return (beta * columns).sum(-1, keepdim=True)
-
-
-def _affine(layer: nn.Linear, x: Tensor) -> Tensor:
-    """The layer's map; its parameters may carry a replicate dimension, and then x does, too."""
-    if layer.weight.ndim == 2:
-        return linear(x, layer.weight, layer.bias)
-    if layer.bias is None:
-        return x @ layer.weight.mT
-    return torch.baddbmm(layer.bias.unsqueeze(-2), x, layer.weight.mT)

@@ -1,4 +1,4 @@
-r"""One stack's training by full-batch quasi-Newton steps (L-BFGS).
+r"""One stack's training by full-batch quasi-Newton steps (L-BFGS in whitened coordinates).
 
 Each member minimises :math:`-\ell(\psi) / n + \rho / (2n) \sum_j p_j \psi_j^2`: the mean negative
 log-likelihood of its rows and a normal prior of its networks' weights
@@ -10,13 +10,16 @@ Every epoch evaluates each member once, at the end of its present step. Where th
 fallen enough that is the next point, else the step is shortened; so members that are at different
 stages still move in one program, without a look from the host.
 
+The steps are taken in coordinates in which the Fisher information was near the identity when it was
+last measured (:mod:`tramdag.fitting.whitening`); there the memory of the curvature begins anew.
+
 References:
     Nocedal and Wright (2006), Numerical Optimization, chapters 3.1 and 7.2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -24,9 +27,10 @@ from typing_extensions import override
 
 from tramdag.fitting.lbfgs import InverseHessian
 from tramdag.fitting.progress import Progress
-from tramdag.fitting.rows import TrainingRows
+from tramdag.fitting.rows import RowBlocks, TrainingRows
 from tramdag.fitting.settings import QuasiNewtonSettings
-from tramdag.fitting.training import STEP_DTYPE, Training
+from tramdag.fitting.training import Training
+from tramdag.fitting.whitening import Whitening
 from tramdag.node import Conditional
 
 __all__ = ["QuasiNewtonTraining"]
@@ -44,20 +48,12 @@ _LEAST_GAIN_OF_ALL_ROWS = 0.25
 """A member has converged that gained less than so many nats per row over the last ``_LOOK_BACK``
 epochs; with many rows, less than so many nats in all of them, which no test would notice."""
 
-_EASY_EPOCHS, _EASE = 40, 0.1
+_FIRST_MEASUREMENTS = 40
+"""The information is measured before the first epoch, after so many, and at every doubling."""
+
+_EASY_EPOCHS, _EASE = 80, 0.1
 """For so many epochs the prior has only this share of its precision: a network of zeros, near which
 a fit begins, may be a minimum of its own under the whole prior."""
-
-_BLOCK_NUMBERS = 2**19
-"""Numbers of the rows that pass the networks in one go on a processor: they stay in its cache."""
-
-_BLOCK_NUMBERS_ON_DEVICE = 2**26
-
-_KEPT_NUMBERS = 2**27
-"""Numbers of gathered rows, 512 MiB, that are kept from epoch to epoch."""
-
-_Block = tuple[tuple[Tensor, ...], Tensor]
-"""Rows of every member, and the factors of their log-likelihoods in what is minimised."""
 
 
 class QuasiNewtonTraining(Training):
@@ -85,10 +81,13 @@ class QuasiNewtonTraining(Training):
         self.n_rows = n_rows.to(flat).expand(len(flat))
         self._precision = laws[0].prior_precisions() * settings.ridge
         self._easy_epochs = _EASY_EPOCHS if settings.ridge > 0 else 0
-        self._blocks: list[_Block] | None = None
+        self._blocks = RowBlocks(self.data)
+        self.whitening = Whitening()
         infinite = flat.new_full((len(flat),), torch.inf)
-        # at the last accepted point: what is minimised, its gradient, the likelihood's part of it
-        self.value, self.nll, self.gradient = infinite, infinite, torch.zeros_like(flat)
+        # at the last accepted point: its coordinates, what is minimised, its gradient, the
+        # likelihood's part of it
+        self.point, self.gradient = flat.clone(), torch.zeros_like(flat)
+        self.value, self.nll = infinite, infinite
         self.value_before = infinite  # some epochs ago
         # on the way to the next: direction, its slope, and how far to go
         self.direction, self.slope = torch.zeros_like(flat), torch.zeros_like(infinite)
@@ -97,6 +96,7 @@ class QuasiNewtonTraining(Training):
 
     _TENSORS = (
         "n_rows",
+        "point",
         "value",
         "nll",
         "gradient",
@@ -108,22 +108,29 @@ class QuasiNewtonTraining(Training):
 
     @override
     def _own_state(self) -> dict[str, Tensor]:
-        hessian = {f"hessian {k}": v for k, v in self.inverse_hessian.state().items()}
-        return {name: getattr(self, name) for name in self._TENSORS} | hessian
+        state = {name: getattr(self, name) for name in self._TENSORS}
+        for part in self._parts:
+            state |= {f"{part} {k}": v for k, v in getattr(self, part).state().items()}
+        return state
 
     @override
     def _set_own_state(self, state: Mapping[str, Tensor]) -> None:
         for name in self._TENSORS:
             setattr(self, name, state[name])
-        hessian = {k.removeprefix("hessian "): v for k, v in state.items() if "hessian " in k}
-        self.inverse_hessian.resume(hessian)
+        for part in self._parts:
+            begin = f"{part} "
+            own = {k.removeprefix(begin): v for k, v in state.items() if k.startswith(begin)}
+            getattr(self, part).resume(own)
+
+    _parts = ("whitening", "inverse_hessian")
 
     @override
     def _keep_own(self, index: Tensor) -> None:
         for name in self._TENSORS:
             setattr(self, name, getattr(self, name)[index])
-        self.inverse_hessian.keep(index)
-        self._blocks = None
+        for part in self._parts:
+            getattr(self, part).keep(index)
+        self._blocks.forget()
 
     @property
     def _prior(self) -> Tensor:
@@ -131,44 +138,49 @@ class QuasiNewtonTraining(Training):
         share = _EASE if self.epoch < self._easy_epochs else 1.0
         return self._precision * (share / self.n_rows).unsqueeze(-1)
 
-    def _take_prior_in_full(self) -> None:
-        """What the points are worth under the whole prior, and a new beginning from there."""
-        point = self.stack.flat
-        more = (1.0 - _EASE) * self._prior * point
-        self.value, self.gradient = self.value + 0.5 * (more * point).sum(-1), self.gradient + more
-        self.value_before = torch.full_like(self.value, torch.inf)
-        if not self.data.is_judged_apart:  # validation values mean what they meant
-            self.progress.forget()
+    @property
+    def _is_time_to_measure(self) -> bool:
+        n, rest = divmod(self.epoch, _FIRST_MEASUREMENTS)
+        return rest == 0 and n & (n - 1) == 0
+
+    def _begin_anew(self) -> None:
+        """Go on from the present points with the information measured there."""
+        if self.epoch == self._easy_epochs:  # what was minimised is another function now
+            self.value_before = torch.full_like(self.value, torch.inf)
+            if not self.data.is_judged_apart:  # validation values mean what they meant
+                self.progress.forget()
+        self.stepper.flat.copy_(self.stack.flat)
+        self.whitening.measure(self.stepper, self._blocks)
+        self.point = self.whitening.coordinates(self.stack.flat)
+        self.nll, self.value, self.gradient = self._evaluate(self.stack.flat)
         everyone = torch.ones_like(self.progress.settled)
         self.inverse_hessian.forget(everyone)
         self._turn(self.length, better=everyone, anew=everyone)
 
     @override
     def run_epoch(self) -> None:
-        if 0 < self.epoch == self._easy_epochs:
-            self._take_prior_in_full()
+        if self._is_time_to_measure:
+            self._begin_anew()
         settled = self.progress.settled
         tried = torch.where(settled, 0.0, self.length)
         step = tried.unsqueeze(-1) * self.direction
-        point = self.stack.flat + step
-        nll, gradient = self._evaluate(point)
-        pull = self._prior * point
-        value, gradient = nll + 0.5 * (pull * point).sum(-1), gradient + pull
+        point = self.point + step
+        flat = self.whitening.parameters(point)
+        nll, value, gradient = self._evaluate(flat)
         limit = self.value + _SUFFICIENT_DECREASE * tried * self.slope
         limit = limit + _ROUNDING * self.value.abs().clamp(min=1.0)
-        first = self.epoch == 0
-        better = (first | (value <= limit)) & ~settled & torch.isfinite(value)
-        if not first:
-            self.inverse_hessian.update(step, gradient - self.gradient, better)
+        better = (value <= limit) & ~settled & torch.isfinite(value)
+        self.inverse_hessian.update(step, gradient - self.gradient, better)
         taken = better.unsqueeze(-1)
-        self.stack.flat.copy_(torch.where(taken, point, self.stack.flat))
+        self.point = torch.where(taken, point, self.point)
+        self.stack.flat.copy_(torch.where(taken, flat, self.stack.flat))
         self.gradient = torch.where(taken, gradient, self.gradient)
         # the parabola through both values and the slope has its minimum here
         rise = value - self.value - tried * self.slope
         shorter = (-0.5 * tried * self.slope / rise).nan_to_num(0.1).clamp(0.1, 0.5) * tried
         self.value = torch.where(better, value, self.value)
         self.nll = torch.where(better, nll, self.nll)
-        self._turn(shorter, better=better, anew=torch.full_like(better, first))
+        self._turn(shorter, better=better, anew=torch.zeros_like(better))
         apart = self.data.is_judged_apart
         held = self._judge() if apart else self.nll
         # without validation rows the last point is the best one
@@ -207,33 +219,19 @@ class QuasiNewtonTraining(Training):
         length = torch.where(better, torch.ones_like(unit), shorter)
         self.length = torch.where(anew | stuck, unit, length)
 
-    def _evaluate(self, point: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean negative log-likelihood and its gradient at points ``(R, P)``."""
-        self.stepper.flat.copy_(point)
-        nll, gradient = torch.zeros_like(point[:, 0]), torch.zeros_like(point)
-        for rows, scale in self._row_blocks():
-            log_prob, part = self.stepper.gradient(rows, scale)
-            nll += (log_prob * scale).sum(1, dtype=nll.dtype)
+    def _evaluate(self, flat: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """At parameters ``(R, P)``.
+
+        Returns:
+            Mean negative log-likelihood ``(R,)``, what is minimised ``(R,)``, and its gradient in
+            the coordinates ``(R, P)``.
+        """
+        self.stepper.flat.copy_(flat)
+        nll, gradient = torch.zeros_like(flat[:, 0]), torch.zeros_like(flat)
+        for rows, share in self._blocks:
+            log_prob, part = self.stepper.gradient(rows, -share)
+            nll -= (log_prob * share).sum(1, dtype=nll.dtype)
             gradient += part
-        return nll, gradient
-
-    def _row_blocks(self) -> Iterable[_Block]:
-        """The training rows in blocks; kept from epoch to epoch where memory allows."""
-        if self._blocks is not None:
-            return self._blocks
-        if self.data.index.numel() * self.data.rows.width > _KEPT_NUMBERS:
-            return self._gather_blocks()
-        self._blocks = [*self._gather_blocks()]
-        return self._blocks
-
-    def _gather_blocks(self) -> Iterator[_Block]:
-        data = self.data
-        n_members, n = data.index.shape
-        numbers = _BLOCK_NUMBERS_ON_DEVICE if data.index.is_cuda else _BLOCK_NUMBERS
-        size = max(1, numbers // (n_members * data.rows.width))
-        for low in range(0, n, size):
-            some = data.index[:, low : low + size]
-            weights = (
-                torch.ones_like(some) if data.weights is None else data.weights[:, low : low + size]
-            )
-            yield data.rows.gather(some), weights.to(STEP_DTYPE) / -n
+        pull = self._prior * flat
+        gradient = self.whitening.pull_back(gradient + pull)
+        return nll, nll + 0.5 * (pull * flat).sum(-1), gradient

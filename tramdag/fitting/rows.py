@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,10 +11,18 @@ from torch import Tensor
 
 from tramdag.fitting.stack import Stack
 
-__all__ = ["Rows", "TrainingRows", "mean_nll"]
+__all__ = ["RowBlocks", "Rows", "TrainingRows", "mean_nll"]
 
 _EVALUATION_NUMBERS = 4_000_000
 """Numbers of the rows that are evaluated in one go; bounds the memory of large stacks."""
+
+_BLOCK_NUMBERS = 2**19
+"""Numbers of the rows of one block on a processor: they stay in its cache."""
+
+_BLOCK_NUMBERS_ON_DEVICE = 2**26
+
+_KEPT_NUMBERS = 2**27
+"""Numbers of gathered rows, 512 MiB, that are kept from pass to pass."""
 
 
 class Rows:
@@ -48,6 +56,11 @@ class Rows:
     def width(self) -> int:
         """Numbers per row."""
         return self._floats.shape[1] + len(self._others)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating type of the encodings."""
+        return self._floats.dtype
 
     def to(self, dtype: torch.dtype) -> Rows:
         """The same rows in another floating type."""
@@ -109,6 +122,44 @@ class TrainingRows:
             self.weights = self.weights[members]
         if self.held_weights is not None:
             self.held_weights = self.held_weights[members]
+
+
+class RowBlocks:
+    """All training rows of every member, block by block, for pass after pass.
+
+    Iterating gives the encoded rows of a block, tensors ``(R, m, ...)``, and their factors
+    ``(R, m)`` in a mean over all rows: 1/n, times the weight where rows have weights of mean one.
+
+    Args:
+        data: The rows.
+    """
+
+    def __init__(self, data: TrainingRows) -> None:
+        self._data = data
+        self._kept: list[tuple[tuple[Tensor, ...], Tensor]] | None = None
+
+    def __iter__(self) -> Iterator[tuple[tuple[Tensor, ...], Tensor]]:
+        if self._data.index.numel() * self._data.rows.width > _KEPT_NUMBERS:
+            return self._gather()
+        if self._kept is None:
+            self._kept = [*self._gather()]
+        return iter(self._kept)
+
+    def forget(self) -> None:
+        """Gather anew: the members are others than before."""
+        self._kept = None
+
+    def _gather(self) -> Iterator[tuple[tuple[Tensor, ...], Tensor]]:
+        data = self._data
+        n_members, n = data.index.shape
+        numbers = _BLOCK_NUMBERS_ON_DEVICE if data.index.is_cuda else _BLOCK_NUMBERS
+        size = max(1, numbers // (n_members * data.rows.width))
+        for low in range(0, n, size):
+            some = data.index[:, low : low + size]
+            weights = (
+                torch.ones_like(some) if data.weights is None else data.weights[:, low : low + size]
+            )
+            yield data.rows.gather(some), weights.to(data.rows.dtype) / n
 
 
 @torch.no_grad()

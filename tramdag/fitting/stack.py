@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from tramdag.fitting.heads import head_gradient
+from tramdag.networks import Layer
 from tramdag.node import Conditional, ContinuousConditional
 
-__all__ = ["Stack", "flatten", "restore", "shape_of"]
+__all__ = ["LayerSlopes", "Stack", "flatten", "restore", "shape_of"]
 
 
 def shape_of(law: Conditional) -> Hashable:
@@ -39,6 +41,20 @@ def restore(law: Conditional, row: Tensor) -> None:
     sizes = [p.numel() for p in law.parameters()]
     for parameter, part in zip(law.parameters(), row.split(sizes), strict=True):
         parameter.copy_(part.view(parameter.shape))
+
+
+class LayerSlopes(NamedTuple):
+    """One layer's part of the rows' gradients.
+
+    Attributes:
+        places: Positions of the layer's matrix in the parameters' row, ``(outputs, inputs)``.
+        inputs: Shape ``(R, n, inputs)``; a layer with a bias sees 1 as its last input.
+        slopes: Derivatives of each row's log-likelihood in the outputs, ``(R, n, outputs)``.
+    """
+
+    places: Tensor
+    inputs: Tensor
+    slopes: Tensor
 
 
 class Stack:
@@ -88,6 +104,53 @@ class Stack:
         self.flat = self.flat[index]
         self._buffers = {k: v[index] for k, v in self._buffers.items()}
         self._connect()
+
+    def layer_slopes(self, encoded: tuple[Tensor, ...]) -> list[LayerSlopes]:
+        """What every layer sees of rows, and the log-likelihoods' slopes in what it makes of them.
+
+        The intercept counts as a layer, whose input is 1. A row's gradient in a layer's matrix is
+        the outer product of the two.
+
+        Args:
+            encoded: Rows of every member, encoded, tensors ``(R, n, ...)``.
+        """
+        seen: list[tuple[Layer, Tensor, Tensor]] = []
+        layers = [module for module in self.module.modules() if isinstance(module, Layer)]
+        handles = [
+            layer.register_forward_hook(lambda *call: seen.append((call[0], call[1][0], call[2])))
+            for layer in layers
+        ]
+        outcome, features = self.module.split(encoded)
+        try:
+            raw, shift = self.module.parameters_given(*features)
+        finally:
+            for handle in handles:
+                handle.remove()
+        raw = raw.expand(*shift.shape, -1)
+        _, *slopes = head_gradient(self.module, raw, shift, outcome, torch.ones_like(shift))
+        own = self._places_of(self.module.intercept)
+        found = [LayerSlopes(own, torch.ones_like(raw[..., :1]), slopes[0])]
+        if not seen:
+            return found
+        outputs = [output for _, _, output in seen]
+        parts = torch.autograd.grad(_Total.apply(raw, shift, *slopes), outputs)
+        for (layer, inputs, _), slope in zip(seen, parts, strict=True):
+            places, inputs = self._places_of(layer.weight), inputs.detach()
+            if layer.bias is not None:
+                places = torch.cat([places, self._places_of(layer.bias)], 1)
+                inputs = pad(inputs, (0, 1), value=1.0)
+            found.append(LayerSlopes(places, inputs, slope))
+        return found
+
+    def _places_of(self, parameter: Tensor) -> Tensor:
+        """Positions of a parameter in :attr:`flat` as a matrix, a vector as one column."""
+        first = 0
+        for other in self.module.parameters():
+            size = other[0].numel()
+            if other is parameter:
+                return torch.arange(first, first + size).view(other.shape[1], -1)
+            first += size
+        raise AssertionError("a parameter of another module")
 
     def gradient(self, encoded: tuple[Tensor, ...], scale: Tensor) -> tuple[Tensor, Tensor]:
         """Log-likelihoods of rows, and the gradient of their scaled sum.

@@ -11,7 +11,7 @@ from tramdag.data import Values
 from tramdag.fitting.exact import solve, write
 from tramdag.fitting.stochastic import lift_increments
 from tramdag.networks import VaryingCoefficient
-from tramdag.node import Conditional
+from tramdag.node import Conditional, ContinuousConditional
 
 __all__ = ["convex_start"]
 
@@ -22,6 +22,10 @@ def convex_start(law: Conditional, begin: Tensor, values: Values, weights: Tenso
     That part is the intercept, the linear shift and the constants of coefficients that a network
     varies. The last count: validation rows are few, so a fit may well end after some epochs, and a
     coefficient that began at zero would then still be near it.
+
+    A continuous node with a complex intercept keeps the straight line of ``begin`` as its map. Its
+    best map without parents has increments near zero where its law given the parents has none, and
+    from there they would hardly move, because the softplus is flat.
 
     Args:
         law: A conditional law with a convex head, its scalings set.
@@ -37,7 +41,9 @@ def convex_start(law: Conditional, begin: Tensor, values: Values, weights: Tenso
     stand_in.linear.set_scaling(values, len(values[law.name]))
     intercept, shift = write(stand_in, solve(stand_in, values, weights))
     own = law.linear.weight.numel()
-    solved = {"intercept": lift_increments(intercept), "linear.weight": shift[:, :own]}
+    solved = {"linear.weight": shift[:, :own]}
+    if not (law.complex_intercepts and isinstance(law, ContinuousConditional)):
+        solved["intercept"] = lift_increments(intercept)
     # one column per treatment, in the order of their first network; a further network adds to it
     rest, seen = shift[:, own:], set()
     for i, net in varying.items():
