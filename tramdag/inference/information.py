@@ -16,6 +16,7 @@ covariance whichever these are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,7 @@ from tramdag.arguments import check_choice
 from tramdag.data import Values
 from tramdag.errors import DataError
 from tramdag.fitting.convex import in_double
+from tramdag.fitting.heads import head_gradient
 from tramdag.fitting.likelihood import likelihood_of
 from tramdag.fitting.raw import raw_jacobian
 from tramdag.fitting.report import NodeReport
@@ -120,8 +122,7 @@ def information_of(
             return -(rows if weights is None else weights.to(rows) * rows).sum()
 
         start = torch.from_numpy(psi).to(double.intercept.device)
-        with torch.enable_grad():
-            observed = torch.func.hessian(total_nll)(start).detach().cpu().numpy()
+        observed = _hessian(total_nll, start).cpu().numpy()
         inner = np.ones(len(double.intercept), dtype=bool)
     free = np.concatenate([inner, estimable])
     identified = estimable
@@ -157,14 +158,13 @@ def scores_of(
     double = in_double(conditional)
     if double.is_classical:
         return likelihood_of(double, values, weights).scores(_psi(double)[0])
-    encoded = double.encode(values)
-    parameters = torch.cat([double.intercept, double.linear.weight]).detach()
-
-    def rows(parameters: Tensor) -> Tensor:
-        return _log_prob_at(double, parameters, encoded)
-
-    with torch.enable_grad():
-        scores = torch.func.jacfwd(rows)(parameters).detach()
+    outcome, features = double.split(double.encode(values))
+    raw, shift = double.parameters_given(*features)
+    raw = raw.expand(len(shift), -1)
+    _, by_raw, by_shift = head_gradient(double, raw, shift, outcome, torch.ones_like(shift))
+    if double.complex_intercepts:  # whose floor does not move with the intercept
+        by_raw = torch.where(raw > double.raw_floor, by_raw, 0.0)
+    scores = torch.cat([by_raw, by_shift.unsqueeze(-1) * features[0]], 1)
     return (scores if weights is None else scores * weights.to(scores).unsqueeze(-1)).cpu().numpy()
 
 
@@ -174,6 +174,15 @@ def _psi(conditional: Conditional) -> tuple[np.ndarray, np.ndarray]:
     increments = torch.where(increments < _AT_BOUND, 0.0, increments)
     offset, weights = conditional.intercept[:1].detach(), conditional.linear.weight.detach()
     return torch.cat([offset.cpu(), increments, weights.cpu()]).numpy(), increments.numpy()
+
+
+@torch.enable_grad()
+def _hessian(f: Callable[[Tensor], Tensor], point: Tensor) -> Tensor:
+    """Second derivatives; ``torch.func.hessian`` takes a second to load, once in a process."""
+    point = point.requires_grad_()
+    (gradient,) = torch.autograd.grad(f(point), point, create_graph=True)
+    rows = [torch.autograd.grad(slope, point, retain_graph=True)[0] for slope in gradient]
+    return torch.stack(rows)
 
 
 def _log_prob_at(

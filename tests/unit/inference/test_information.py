@@ -11,11 +11,13 @@ import statsmodels.api as sm
 import torch
 from scipy.special import expit
 from statsmodels.miscmodels.ordinal_model import OrderedModel
-from statsmodels.tools.numdiff import approx_fprime
+from statsmodels.tools.numdiff import approx_fprime, approx_hess
 
 from tramdag import (
+    CI,
     CS,
     LS,
+    VC,
     CausalFlowDAG,
     ContinuousNode,
     DataError,
@@ -209,6 +211,40 @@ def test_errors_of_a_network_node_hold_the_network_fixed(rows: pd.DataFrame) -> 
     np.testing.assert_allclose(flow.vcov("event"), expected, rtol=1e-6)
     assert set(flow.summary("event")["status"]) == {"conditional on networks"}
     assert list(flow.vcov("event").index) == ["stage=1", "stage=2"]
+
+
+NETWORK_NODES: dict[str, ContinuousNode | OrdinalNode] = {
+    "time": ContinuousNode(terms=[CI("x", hidden=(4,)), LS("stage")], n_coefs=5),
+    "grade": OrdinalNode(4, terms=[CI("x", hidden=(4,)), LS("stage"), CS("x", hidden=(3,))]),
+    "event": OrdinalNode(2, terms=[VC("stage", by="x", hidden=(4,)), LS("x")]),
+    "spline": ContinuousNode(terms=[LS("stage")], transform="spline", n_coefs=4),
+}
+
+
+@pytest.mark.parametrize("node", NETWORK_NODES)
+def test_scores_and_information_beside_networks_are_derivatives_of_the_likelihood(
+    node: str, rows: pd.DataFrame
+) -> None:
+    few = rows.assign(spline=rows["time"]).head(80)
+    spec = {"x": affine(), "stage": OrdinalNode(3), node: NETWORK_NODES[node]}
+    flow = CausalFlowDAG(spec, seed=1).fit(few, epochs=20)
+    law = flow._conditionals[node]
+    parts = [law.intercept, law.linear.weight]
+    start = torch.cat([part.detach() for part in parts]).numpy()
+
+    def log_probs(psi: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            pieces = torch.from_numpy(psi).split([len(part) for part in parts])
+            for part, piece in zip(parts, pieces, strict=True):
+                part.copy_(piece)
+        return flow.node_log_prob(few)[node].to_numpy()
+
+    scores = approx_fprime(start, log_probs, centered=True)
+    observed = -approx_hess(start, lambda psi: log_probs(psi).sum())
+    log_probs(start)
+    known = flow._information_of(node)
+    np.testing.assert_allclose(known.scores_crossproduct, scores.T @ scores, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(known.observed, observed, rtol=1e-4, atol=2e-3)
 
 
 @pytest.mark.parametrize("curvature", [-1.0, 0.0, 1e-300])
