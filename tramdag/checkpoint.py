@@ -37,6 +37,8 @@ __all__ = ["FitJournal", "FlowState", "load", "open_journal", "save"]
 _FORMAT = "tramdag checkpoint"
 _JOURNAL = "tramdag fit journal"
 _VERSION = 3
+_STATES_VERSION = 1
+"""Of what a journal keeps of a training: goes up with every change of its steps."""
 _ARRAYS = ("estimate", "observed", "scores_crossproduct", "free", "identified")
 _CHECK_ROWS = 256
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
@@ -155,7 +157,8 @@ class FitJournal:
             if header.get("fingerprint") != fingerprint:
                 raise DataError(
                     f"checkpoint {str(path)!r} belongs to another fit: its data, specification, "
-                    "settings or seed differ. Give another path, or remove the file."
+                    "settings or seed differ, or another release wrote it. Give another path, or "
+                    "remove the file."
                 )
             for index, key in enumerate(header["keys"]):
                 prefix = f"{index}:"
@@ -207,7 +210,9 @@ def open_journal(
     digest = hashlib.sha256()
     what_matters = replace(settings, verbose=0, progress=None)
     seeds = [seed for own in rows for seed in own.seeds]
-    digest.update(json.dumps([spec_to_dict(nodes), repr(what_matters), seeds]).encode())
+    digest.update(
+        json.dumps([_STATES_VERSION, spec_to_dict(nodes), repr(what_matters), seeds]).encode()
+    )
     tables = [
         table
         for own, begin in zip(rows, start, strict=True)
