@@ -84,7 +84,7 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
         *,
         weights: ArrayLike | None = None,
         optimizer: str = "auto",
-        ridge: float = 8.0,
+        ridge: float = 10.0,
         validation_fraction: float = 0.1,
         warm_start: bool = False,
         progress: bool | None = None,
@@ -127,7 +127,7 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
             optimizer: ``"auto"``, ``"exact"`` (refuses nodes that are not classical),
                 ``"quasi-newton"`` or ``"adam"`` (train all nodes by that method).
             ridge: Precision of the normal prior with mean zero of the networks' hidden weights and
-                biases; times k^2 / 4 for the first layer of a network with k inputs, times 1 / 4
+                biases; times k^2 / 8 for the first layer of a network with k inputs, times 1 / 4
                 for the last layer. Parents are standardised, so it means the same for every
                 network; 0 is plain maximum likelihood. It is for the quasi-Newton method alone.
             validation_fraction: Share of ``train_df`` split off; 0 lets the training rows stand in.

@@ -24,8 +24,8 @@ __all__ = ["Layer", "ParentNetwork", "VaryingCoefficient"]
 _OUTPUT_PRECISION = 0.25
 """Prior precision of a network's last layer, that of hidden weights being 1."""
 
-_PLAIN_INPUTS = 2
-"""Number of inputs for which the first layer has the hidden layers' precision."""
+_INPUT_PRECISION = 0.125
+"""Prior precision of a network's first layer with one input; see :class:`ParentNetwork`."""
 
 
 class Layer(nn.Linear):
@@ -119,7 +119,7 @@ class ParentNetwork(nn.Module):
         for layer in self.layers:
             precision = 1.0
             if layer is self.layers[0]:
-                precision *= (layer.in_features / _PLAIN_INPUTS) ** 2
+                precision *= _INPUT_PRECISION * layer.in_features**2
             if layer is self.layers[-1]:
                 precision *= _OUTPUT_PRECISION
             yield from ((parameter, precision) for parameter in layer.parameters())

@@ -48,12 +48,12 @@ _LEAST_GAIN_OF_ALL_ROWS = 0.25
 """A member has converged that gained less than so many nats per row over the last ``_LOOK_BACK``
 epochs; with many rows, less than so many nats in all of them, which no test would notice."""
 
-_FIRST_MEASUREMENTS = 40
+_FIRST_MEASUREMENT = 40
 """The information is measured before the first epoch, after so many, and at every doubling."""
 
 _EASY_EPOCHS, _EASE = 80, 0.1
-"""For so many epochs the prior has only this share of its precision: a network of zeros, near which
-a fit begins, may be a minimum of its own under the whole prior."""
+"""For so many epochs, half of them at most, the prior has only this share of its precision: a
+network of zeros, near which a fit begins, may be a minimum of its own under the whole prior."""
 
 
 class QuasiNewtonTraining(Training):
@@ -80,7 +80,7 @@ class QuasiNewtonTraining(Training):
         n_rows = flat.new_tensor(data.index.shape[1]) if weights is None else (weights > 0).sum(1)
         self.n_rows = n_rows.to(flat).expand(len(flat))
         self._precision = laws[0].prior_precisions() * settings.ridge
-        self._easy_epochs = _EASY_EPOCHS if settings.ridge > 0 else 0
+        self._easy_epochs = min(_EASY_EPOCHS, settings.epochs // 2) if settings.ridge > 0 else 0
         self._blocks = RowBlocks(self.data)
         self.whitening = Whitening()
         infinite = flat.new_full((len(flat),), torch.inf)
@@ -105,11 +105,12 @@ class QuasiNewtonTraining(Training):
         "slope",
         "length",
     )
+    _PARTS = ("whitening", "inverse_hessian")
 
     @override
     def _own_state(self) -> dict[str, Tensor]:
         state = {name: getattr(self, name) for name in self._TENSORS}
-        for part in self._parts:
+        for part in self._PARTS:
             state |= {f"{part} {k}": v for k, v in getattr(self, part).state().items()}
         return state
 
@@ -117,18 +118,16 @@ class QuasiNewtonTraining(Training):
     def _set_own_state(self, state: Mapping[str, Tensor]) -> None:
         for name in self._TENSORS:
             setattr(self, name, state[name])
-        for part in self._parts:
+        for part in self._PARTS:
             begin = f"{part} "
             own = {k.removeprefix(begin): v for k, v in state.items() if k.startswith(begin)}
             getattr(self, part).resume(own)
-
-    _parts = ("whitening", "inverse_hessian")
 
     @override
     def _keep_own(self, index: Tensor) -> None:
         for name in self._TENSORS:
             setattr(self, name, getattr(self, name)[index])
-        for part in self._parts:
+        for part in self._PARTS:
             getattr(self, part).keep(index)
         self._blocks.forget()
 
@@ -140,19 +139,21 @@ class QuasiNewtonTraining(Training):
 
     @property
     def _is_time_to_measure(self) -> bool:
-        n, rest = divmod(self.epoch, _FIRST_MEASUREMENTS)
-        return rest == 0 and n & (n - 1) == 0
+        times, rest = divmod(self.epoch, _FIRST_MEASUREMENT)
+        return self.epoch == self._easy_epochs or (rest == 0 and times & (times - 1) == 0)
 
-    def _begin_anew(self) -> None:
-        """Go on from the present points with the information measured there."""
+    def _measure(self) -> None:
+        """Go on from the present points in coordinates that whiten the information there."""
         if self.epoch == self._easy_epochs:  # what was minimised is another function now
             self.value_before = torch.full_like(self.value, torch.inf)
             if not self.data.is_judged_apart:  # validation values mean what they meant
                 self.progress.forget()
         self.stepper.flat.copy_(self.stack.flat)
-        self.whitening.measure(self.stepper, self._blocks)
+        self.whitening.measure(self.stepper, self._blocks, self._prior)
         self.point = self.whitening.coordinates(self.stack.flat)
         self.nll, self.value, self.gradient = self._evaluate(self.stack.flat)
+        # from where the likelihood is not a number there is no way to go
+        self.progress.settled = self.progress.settled | ~torch.isfinite(self.value)
         everyone = torch.ones_like(self.progress.settled)
         self.inverse_hessian.forget(everyone)
         self._turn(self.length, better=everyone, anew=everyone)
@@ -160,7 +161,7 @@ class QuasiNewtonTraining(Training):
     @override
     def run_epoch(self) -> None:
         if self._is_time_to_measure:
-            self._begin_anew()
+            self._measure()
         settled = self.progress.settled
         tried = torch.where(settled, 0.0, self.length)
         step = tried.unsqueeze(-1) * self.direction
@@ -184,7 +185,10 @@ class QuasiNewtonTraining(Training):
         apart = self.data.is_judged_apart
         held = self._judge() if apart else self.nll
         # without validation rows the last point is the best one
+        ended = self.progress.settled
         self.progress.note(held if apart else self.value, self.stack.flat, self.settings)
+        if self.epoch < self._easy_epochs:  # too early to be out of patience
+            self.progress.settled = ended
         if (self.epoch + 1 - self._easy_epochs) % _LOOK_BACK == 0:
             gained = self.value_before - self.value
             least = (_LEAST_GAIN_OF_ALL_ROWS / self.n_rows).clamp(max=_LEAST_GAIN)

@@ -93,7 +93,7 @@ class QuasiNewtonSettings(StepSettings):
     """Settings of the quasi-Newton method."""
 
     solver = "quasi-newton"
-    ridge: float = 8.0
+    ridge: float = 10.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -12,8 +12,12 @@ from tramdag.fitting.exact import solve, write
 from tramdag.fitting.stochastic import lift_increments
 from tramdag.networks import VaryingCoefficient
 from tramdag.node import Conditional, ContinuousConditional
+from tramdag.transforms import inverse_positive, positive
 
 __all__ = ["convex_start"]
+
+_SMALLEST_END = 1e-6
+"""An exact fit stores an increment of zero as 1e-30, where the softplus has no gradient."""
 
 
 def convex_start(law: Conditional, begin: Tensor, values: Values, weights: Tensor | None) -> Tensor:
@@ -23,9 +27,9 @@ def convex_start(law: Conditional, begin: Tensor, values: Values, weights: Tenso
     varies. The last count: validation rows are few, so a fit may well end after some epochs, and a
     coefficient that began at zero would then still be near it.
 
-    A continuous node with a complex intercept keeps the straight line of ``begin`` as its map. Its
-    best map without parents has increments near zero where its law given the parents has none, and
-    from there they would hardly move, because the softplus is flat.
+    A continuous node with a complex intercept starts half-way between its best map without parents
+    and the straight line of ``begin``: the former has increments near zero where the law given the
+    parents has none, and from there they would hardly move, because the softplus is flat.
 
     Args:
         law: A conditional law with a convex head, its scalings set.
@@ -40,10 +44,14 @@ def convex_start(law: Conditional, begin: Tensor, values: Values, weights: Tenso
     stand_in.linear = law.linear.extended({v.treatment: v.treatment_node for v in varying.values()})
     stand_in.linear.set_scaling(values, len(values[law.name]))
     intercept, shift = write(stand_in, solve(stand_in, values, weights))
+    names, sizes = zip(*((name, p.numel()) for name, p in law.named_parameters()), strict=True)
+    parts = dict(zip(names, begin.split(sizes, 1), strict=True))
     own = law.linear.weight.numel()
-    solved = {"linear.weight": shift[:, :own]}
-    if not (law.complex_intercepts and isinstance(law, ContinuousConditional)):
-        solved["intercept"] = lift_increments(intercept)
+    if law.complex_intercepts and isinstance(law, ContinuousConditional):
+        intercept = _half_way(intercept, parts["intercept"])
+    else:
+        intercept = lift_increments(intercept)
+    solved = {"intercept": intercept, "linear.weight": shift[:, :own]}
     # one column per treatment, in the order of their first network; a further network adds to it
     rest, seen = shift[:, own:], set()
     for i, net in varying.items():
@@ -51,12 +59,25 @@ def convex_start(law: Conditional, begin: Tensor, values: Values, weights: Tenso
             size = net.constant.numel()
             solved[f"complex_shifts.{i}.constant"], rest = rest[:, :size], rest[:, size:]
             seen.add(net.treatment)
-    sizes = [parameter.numel() for parameter in law.parameters()]
-    parts = zip(law.named_parameters(), begin.split(sizes, 1), strict=True)
     return torch.cat(
         [
             solved[name].expand(len(begin), -1) if name in solved else part
-            for (name, _), part in parts
+            for name, part in parts.items()
         ],
         1,
     )
+
+
+def _half_way(solved: Tensor, line: Tensor) -> Tensor:
+    """The map between two, raw, ``(B, n_params)``; its ends are no steeper than the solved ones.
+
+    Beyond the ends the map goes on straight, and far outliers would decide everything if they met a
+    slope that was not made for them.
+    """
+    offset = 0.5 * (solved[:, :1] + line[:, :1])
+    bent, straight = positive(solved[:, 1:]), positive(line[:, 1:])
+    increments = 0.5 * (bent + straight)
+    for end in (0, -1):
+        steep = torch.minimum(bent[:, end], straight[:, end])
+        increments[:, end] = steep.clamp(min=_SMALLEST_END)
+    return torch.cat([offset, inverse_positive(increments)], 1)

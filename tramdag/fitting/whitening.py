@@ -1,4 +1,4 @@
-r"""Coordinates of a stack's parameters in which their Fisher information is near the identity.
+r"""Coordinates of a stack's parameters in which their empirical information is near the identity.
 
 A row's gradient in the matrix W of a layer is the outer product :math:`g a^T` of the slopes in
 the layer's outputs and of its inputs. Taking the two as independent, layer by layer, the
@@ -8,12 +8,14 @@ identity for
 
 .. math:: V = L_\Gamma^T W L_A.
 
+The prior's precision is damping: it is added to the information by its square root in each factor.
+
 A quasi-Newton method that works on V begins where it would else have to learn to go: Bernstein
 coefficients and the layers of a network differ in curvature by many orders of magnitude.
 
 References:
     Martens and Grosse (2015), Optimizing neural networks with Kronecker-factored approximate
-    curvature, ICML; the damping is that of section 6.6.
+    curvature, ICML; the damping is that of section 6.3.
 """
 
 from __future__ import annotations
@@ -29,9 +31,11 @@ from tramdag.fitting.stack import Stack
 __all__ = ["Whitening"]
 
 _DAMPING = 3e-3
-"""Added to the information, whose scale is that of a log-likelihood per row."""
+"""Added to the information, whose scale is that of a log-likelihood per row, and to the prior's
+precision."""
 
-_TINY = 1e-12
+_SMALLEST_MOMENT = 1e-12
+"""Slopes may be nil: those of hidden layers are, before the last layer has moved."""
 
 
 @dataclass
@@ -49,12 +53,16 @@ class Whitening:
     def __init__(self) -> None:
         self._blocks: list[_Block] = []
 
-    def measure(self, stack: Stack, rows: Iterable[tuple[tuple[Tensor, ...], Tensor]]) -> None:
+    def measure(
+        self, stack: Stack, rows: Iterable[tuple[tuple[Tensor, ...], Tensor]], prior: Tensor
+    ) -> None:
         """Take the information from rows at the stack's present parameters.
 
         Args:
             stack: The members.
             rows: Encoded rows of every member, and their factors in a mean over rows.
+            prior: Precision of every parameter in what is minimised, the same within a layer;
+                shape ``(R, P)``.
         """
         places: list[Tensor] = []
         sums: list[list[Tensor]] = []
@@ -67,9 +75,11 @@ class Whitening:
                     sums.append(parts)
                 else:
                     sums[j] = [a + b for a, b in zip(sums[j], parts, strict=True)]
-        self._blocks = [
-            _block(places[j].to(stack.flat.device), *_damped(*own)) for j, own in enumerate(sums)
-        ]
+        self._blocks = []
+        for where, (outputs, inputs) in zip(places, sums, strict=True):
+            damping = _DAMPING + prior[:, where[0, 0]].double()
+            factors = _damped(outputs, inputs, damping)
+            self._blocks.append(_block(where.to(stack.flat.device), *factors))
 
     def coordinates(self, flat: Tensor) -> Tensor:
         """Coordinates of parameters."""
@@ -84,12 +94,14 @@ class Whitening:
         return self._map(gradient, lambda G, block: block.inverses[0] @ G @ block.inverses[1].mT)
 
     def _map(self, flat: Tensor, change: Callable[[Tensor, _Block], Tensor]) -> Tensor:
-        mapped = flat.clone()
+        mapped = flat.double()
+        if mapped is flat:
+            mapped = flat.clone()
         for block in self._blocks:
             places = block.places.flatten()
-            matrix = flat.index_select(1, places).view(-1, *block.places.shape)
+            matrix = mapped.index_select(1, places).view(-1, *block.places.shape)
             mapped.index_copy_(1, places, change(matrix, block).flatten(1))
-        return mapped
+        return mapped.to(flat.dtype)
 
     def keep(self, index: Tensor) -> None:
         """Go on with some of the members."""
@@ -116,17 +128,21 @@ class Whitening:
         ]
 
 
-def _damped(outputs: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Factors of the two second moments, damped so that their product is by ``_DAMPING``.
+def _damped(outputs: Tensor, inputs: Tensor, damping: Tensor) -> tuple[Tensor, Tensor]:
+    """Cholesky factors of the two second moments, damped so that their product is by ``damping``.
 
     Moments that are not finite belong to a member that cannot move, and count as the identity.
+    Slopes are bounded, so the damping is beyond the rounding of single precision and the factors
+    exist.
     """
-    size = [m.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=_TINY) for m in (outputs, inputs)]
-    ratio = (size[0] / size[1]).sqrt()[:, None, None]
+    size = [
+        m.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=_SMALLEST_MOMENT) for m in (outputs, inputs)
+    ]
+    ratio = (size[0] / size[1]).sqrt()
     both = []
     for moments, part in ((outputs, ratio), (inputs, 1.0 / ratio)):
         identity = torch.eye(moments.shape[-1]).to(moments)
-        damped = moments + part * _DAMPING**0.5 * identity
+        damped = moments + (part * damping.sqrt())[:, None, None] * identity
         sound = torch.isfinite(damped).all(-1).all(-1)[:, None, None]
         # its check for errors would make the host wait for an accelerator
         both.append(torch.linalg.cholesky_ex(torch.where(sound, damped, identity)).L)

@@ -54,7 +54,7 @@ def objective(
     hidden = [net.layers for net in law.modules() if hasattr(net, "layers")]
     precision = {id(p): 1.0 for layers in hidden for p in layers.parameters()}
     first = {
-        id(p): layers[0].in_features ** 2 / 4 for layers in hidden for p in layers[0].parameters()
+        id(p): layers[0].in_features ** 2 / 8 for layers in hidden for p in layers[0].parameters()
     }
     precision |= first | {id(layers[-1].weight): 0.25 for layers in hidden}
 
@@ -75,7 +75,7 @@ def test_the_end_is_a_minimum_that_scipy_cannot_leave(
     node: str, table: pd.DataFrame, fitted: CausalFlowDAG
 ) -> None:
     values = {name: torch.tensor(table[name].to_numpy()) for name in table}
-    f, end = objective(fitted.conditionals[node], values, ridge=8.0)
+    f, end = objective(fitted.conditionals[node], values, ridge=10.0)
     reached, _ = f(end)
     better = scipy.optimize.minimize(f, end, jac=True, method="L-BFGS-B", options={"maxiter": 200})
     f(end)  # the law as it was
@@ -86,7 +86,7 @@ def test_the_end_is_a_minimum_that_scipy_cannot_leave(
 
 def test_the_ridge_is_the_precision_of_the_weights(table: pd.DataFrame) -> None:
     sizes, nll = [], []
-    for ridge in (0.1, 8.0, 100.0):
+    for ridge in (0.1, 10.0, 100.0):
         flow = CausalFlowDAG({k: SPEC[k] for k in "xy"}, seed=3).fit(table, ridge=ridge)
         layers = flow.conditionals["y"].complex_shifts[0].layers
         sizes.append(sum(p.square().sum().item() for p in layers.parameters()))
@@ -165,7 +165,7 @@ def test_rows_of_weight_zero_count_as_absent_beside_the_prior(table: pd.DataFram
     weights = (np.arange(N) < 120).astype(float)
     flow = CausalFlowDAG({k: SPEC[k] for k in "xy"}, seed=3).fit(table, weights=weights)
     counted = {name: torch.tensor(table[name].to_numpy()[:120]) for name in "xy"}
-    f, end = objective(flow.conditionals["y"], counted, ridge=8.0)
+    f, end = objective(flow.conditionals["y"], counted, ridge=10.0)
     better = scipy.optimize.minimize(f, end, jac=True, method="L-BFGS-B", options={"maxiter": 200})
     assert 0 <= f(end)[0] - better.fun < 0.1 / 120
 

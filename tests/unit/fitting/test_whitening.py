@@ -14,7 +14,7 @@ from tramdag.fitting.whitening import _DAMPING, Whitening
 from tramdag.node import Conditional
 from tramdag.spec import Node
 
-N = 60
+N, PRIOR = 60, 0.02
 
 NODES: dict[str, Node] = {
     "y": ContinuousNode(terms=[CI("x", hidden=(4, 3)), LS("g")], n_coefs=5),
@@ -54,7 +54,8 @@ def measured(law: Conditional, values: dict[str, Tensor], shares: Tensor) -> Whi
     whitening = Whitening()
     halves = [slice(0, N // 3), slice(N // 3, None)]
     blocks = [(tuple(part[:, half] for part in encoded), shares[:, half]) for half in halves]
-    whitening.measure(stack_of(law), blocks)
+    stack = stack_of(law)
+    whitening.measure(stack, blocks, torch.full_like(stack.flat, PRIOR))
     return whitening
 
 
@@ -126,21 +127,38 @@ def test_the_information_of_the_intercept_becomes_the_identity_but_for_the_dampi
         )
         size = plain.diagonal().mean()
         # the damping is shared between the slopes and the input, which is 1
-        damped = plain + (size * _DAMPING).sqrt() * torch.eye(n_own)
-        root = torch.linalg.inv(torch.linalg.cholesky(damped * (1 + (_DAMPING / size).sqrt())))
+        damped = plain + (size * (_DAMPING + PRIOR)).sqrt() * torch.eye(n_own)
+        damped = damped * (1 + ((_DAMPING + PRIOR) / size).sqrt())
+        root = torch.linalg.inv(torch.linalg.cholesky(damped))
         torch.testing.assert_close(white, root @ plain @ root.T)
 
 
-def test_a_member_that_cannot_begin_leaves_the_others_alone(law: Conditional) -> None:
+def test_a_member_that_cannot_begin_leaves_the_others_alone(
+    law: Conditional, fitted: Fitted
+) -> None:
+    shares = shares_of_rows()
+    sound = measured(law, fitted[1], shares)
     stack = stack_of(law)
     stack.flat[1] = torch.nan
-    values = {name: torch.linspace(-1, 1, N, dtype=torch.float64) for name in "xwyzs"} | {
-        "g": torch.arange(N) % 3
-    }
-    encoded = tuple(part.expand(2, *part.shape) for part in law.encode(values))
+    encoded = tuple(part.expand(2, *part.shape) for part in law.encode(fitted[1]))
     whitening = Whitening()
-    whitening.measure(stack, [(encoded, torch.full((2, N), 1.0 / N, dtype=torch.float64))])
+    whitening.measure(stack, [(encoded, shares)], torch.full_like(stack.flat, PRIOR))
     step = torch.ones_like(stack.flat)
-    assert torch.isfinite(whitening.parameters(step)[0]).all()
-    # the input of a first layer says nothing of the member, its outputs' slopes do
-    assert torch.isfinite(whitening.parameters(step)[1]).all()
+    torch.testing.assert_close(whitening.parameters(step)[0], sound.parameters(step)[0])
+    assert torch.isfinite(whitening.parameters(step)).all()
+
+
+def test_members_that_go_on_keep_their_own_coordinates(law: Conditional, fitted: Fitted) -> None:
+    whitening, flat = measured(law, fitted[1], shares_of_rows()), stack_of(law).flat
+    both = whitening.coordinates(flat)
+    whitening.keep(torch.tensor([1]))
+    torch.testing.assert_close(whitening.coordinates(flat[1:]), both[1:], atol=0, rtol=0)
+    torch.testing.assert_close(whitening.parameters(both[1:]), flat[1:])
+    assert (both[0] - both[1]).abs().max() > 0.1
+
+
+def test_single_precision_stays_single(law: Conditional, fitted: Fitted) -> None:
+    whitening, flat = measured(law, fitted[1], shares_of_rows()), stack_of(law).flat
+    single = whitening.coordinates(flat.float())
+    assert single.dtype == torch.float32
+    torch.testing.assert_close(single.double(), whitening.coordinates(flat), atol=1e-4, rtol=1e-4)
