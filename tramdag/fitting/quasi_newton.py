@@ -48,8 +48,9 @@ _LEAST_GAIN_OF_ALL_ROWS = 0.25
 """A member has converged that gained less than so many nats per row over the last ``_LOOK_BACK``
 epochs; with many rows, less than so many nats in all of them, which no test would notice."""
 
-_FIRST_MEASUREMENT = 40
-"""The information is measured before the first epoch, after so many, and at every doubling."""
+_FIRST_MEASUREMENT, _AGAIN = 10, 4
+"""The information is measured after so many epochs, and each time after so many times as many. At
+the start it says nothing of hidden layers, as the last layer is zero."""
 
 _EASY_EPOCHS, _EASE = 80, 0.1
 """For so many epochs, half of them at most, the prior has only this share of its precision: a
@@ -139,17 +140,23 @@ class QuasiNewtonTraining(Training):
 
     @property
     def _is_time_to_measure(self) -> bool:
-        times, rest = divmod(self.epoch, _FIRST_MEASUREMENT)
-        return self.epoch == self._easy_epochs or (rest == 0 and times & (times - 1) == 0)
+        epoch = _FIRST_MEASUREMENT
+        while epoch < self.epoch:
+            epoch *= _AGAIN
+        return epoch == self.epoch
 
-    def _measure(self) -> None:
-        """Go on from the present points in coordinates that whiten the information there."""
-        if self.epoch == self._easy_epochs:  # what was minimised is another function now
+    def _prepare(self) -> None:
+        """Begin anew where what is minimised, or the coordinates, are others from now on."""
+        prior_grows = 0 < self.epoch == self._easy_epochs
+        if prior_grows:
             self.value_before = torch.full_like(self.value, torch.inf)
             if not self.data.is_judged_apart:  # validation values mean what they meant
                 self.progress.forget()
-        self.stepper.flat.copy_(self.stack.flat)
-        self.whitening.measure(self.stepper, self._blocks, self._prior)
+        if prior_grows or self._is_time_to_measure:
+            self.stepper.flat.copy_(self.stack.flat)
+            self.whitening.measure(self.stepper, self._blocks, self._prior)
+        elif self.epoch > 0:
+            return
         self.point = self.whitening.coordinates(self.stack.flat)
         self.nll, self.value, self.gradient = self._evaluate(self.stack.flat)
         # from where the likelihood is not a number there is no way to go
@@ -160,8 +167,7 @@ class QuasiNewtonTraining(Training):
 
     @override
     def run_epoch(self) -> None:
-        if self._is_time_to_measure:
-            self._measure()
+        self._prepare()
         settled = self.progress.settled
         tried = torch.where(settled, 0.0, self.length)
         step = tried.unsqueeze(-1) * self.direction
