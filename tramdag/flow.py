@@ -128,8 +128,9 @@ class CausalFlowDAG(QueryVerbs, LawVerbs, EffectVerbs, InferenceVerbs, Diagnosti
                 ``"quasi-newton"`` or ``"adam"`` (train all nodes by that method).
             ridge: Precision of the normal prior with mean zero of the networks' hidden weights and
                 biases; times k^2 / 8 for the first layer of a network with k inputs, times 1 / 4
-                for the last layer. Parents are standardised, so it means the same for every
-                network; 0 is plain maximum likelihood. It is for the quasi-Newton method alone.
+                for the last layer; for the first 80 epochs, half of them at most, a tenth of that.
+                Parents are standardised, so it means the same for every network; 0 is plain maximum
+                likelihood. It is for the quasi-Newton method alone.
             validation_fraction: Share of ``train_df`` split off; 0 lets the training rows stand in.
                 At its default the quasi-Newton method holds out a tenth for splines, whose
                 own parameters have no prior, and nothing for other nodes.

@@ -3,26 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from parent_columns import NODES, ONE, TWO, VALUES, A, N
 
 from tramdag.networks import ParentNetwork
-from tramdag.spec import CI, CS, ContinuousNode, Node, OrdinalNode
-
-NODES: dict[str, Node] = {
-    "a": ContinuousNode(),
-    "b": ContinuousNode(),
-    "t": OrdinalNode(2),
-    "m": OrdinalNode(3),
-}
-N = 40
-RNG = np.random.default_rng(0)
-VALUES = {
-    "a": torch.from_numpy(RNG.normal(70.0, 8.0, N)),
-    "b": torch.from_numpy(RNG.normal(0.0, 0.01, N)),
-    "t": torch.from_numpy(RNG.integers(0, 2, N)),
-    "m": torch.from_numpy(RNG.integers(0, 3, N)),
-}
-A, B, T, M = (VALUES[name].double() for name in "abtm")
-ONE, TWO = (M == 1).double(), (M == 2).double()
+from tramdag.spec import CI, CS
 
 
 def network(term: CS | CI, n_outputs: int = 1, seed: int = 0) -> ParentNetwork:

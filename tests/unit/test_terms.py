@@ -1,29 +1,12 @@
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
+from parent_columns import NODES, ONE, TWO, VALUES, A, B, N, T
 
-from tramdag.spec import LS, ContinuousNode, Node, OrdinalNode
+from tramdag.spec import LS
 from tramdag.terms import LinearShift
-
-NODES: dict[str, Node] = {
-    "a": ContinuousNode(),
-    "b": ContinuousNode(),
-    "t": OrdinalNode(2),
-    "m": OrdinalNode(3),
-}
-N = 40
-RNG = np.random.default_rng(0)
-VALUES = {
-    "a": torch.from_numpy(RNG.normal(70.0, 8.0, N)),
-    "b": torch.from_numpy(RNG.normal(0.0, 0.01, N)),
-    "t": torch.from_numpy(RNG.integers(0, 2, N)),
-    "m": torch.from_numpy(RNG.integers(0, 3, N)),
-}
-A, B, T, M = (VALUES[name].double() for name in "abtm")
-ONE, TWO = (M == 1).double(), (M == 2).double()
 
 
 def linear_shift(*terms: LS, scaled: bool = True) -> LinearShift:

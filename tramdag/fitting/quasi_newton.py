@@ -10,8 +10,8 @@ Every epoch evaluates each member once, at the end of its present step. Where th
 fallen enough that is the next point, else the step is shortened; so members that are at different
 stages still move in one program, without a look from the host.
 
-The steps are taken in coordinates in which the Fisher information was near the identity when it was
-last measured (:mod:`tramdag.fitting.whitening`); there the memory of the curvature begins anew.
+The steps are taken in coordinates in which the empirical information was near the identity when it
+was last measured (:mod:`tramdag.fitting.whitening`); there the memory of the curvature begins anew.
 
 References:
     Nocedal and Wright (2006), Numerical Optimization, chapters 3.1 and 7.2.

@@ -109,7 +109,8 @@ class Stack:
         """What every layer sees of rows, and the log-likelihoods' slopes in what it makes of them.
 
         The intercept counts as a layer, whose input is 1. A row's gradient in a layer's matrix is
-        the outer product of the two.
+        the outer product of the two (but for an intercept at the floor of complex ones, which does
+        not move the likelihood).
 
         Args:
             encoded: Rows of every member, encoded, tensors ``(R, n, ...)``.

@@ -44,8 +44,8 @@ def convex_start(law: Conditional, begin: Tensor, values: Values, weights: Tenso
     stand_in.linear = law.linear.extended({v.treatment: v.treatment_node for v in varying.values()})
     stand_in.linear.set_scaling(values, len(values[law.name]))
     intercept, shift = write(stand_in, solve(stand_in, values, weights))
-    names, sizes = zip(*((name, p.numel()) for name, p in law.named_parameters()), strict=True)
-    parts = dict(zip(names, begin.split(sizes, 1), strict=True))
+    sizes = {name: parameter.numel() for name, parameter in law.named_parameters()}
+    parts = dict(zip(sizes, begin.split([*sizes.values()], 1), strict=True))
     own = law.linear.weight.numel()
     if law.complex_intercepts and isinstance(law, ContinuousConditional):
         intercept = _half_way(intercept, parts["intercept"])

@@ -132,8 +132,8 @@ def _damped(outputs: Tensor, inputs: Tensor, damping: Tensor) -> tuple[Tensor, T
     """Cholesky factors of the two second moments, damped so that their product is by ``damping``.
 
     Moments that are not finite belong to a member that cannot move, and count as the identity.
-    Slopes are bounded, so the damping is beyond the rounding of single precision and the factors
-    exist.
+    Slopes of Bernstein and ordinal laws are bounded, so the damping is beyond the rounding of
+    single precision and the factors exist.
     """
     size = [
         m.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=_SMALLEST_MOMENT) for m in (outputs, inputs)
